@@ -1,0 +1,78 @@
+"""What the engine optimises: an image, seen through a parameterisation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from styler.images import resize
+
+
+class ImageParameter(Protocol):
+    """An array of numbers that stands for a picture."""
+
+    raw: nn.Parameter
+    """what the optimiser changes"""
+
+    def image(self) -> Tensor:
+        """The picture, (B, 3, H, W) sRGB, differentiable in `raw`; may leave [0, 1]."""
+        ...
+
+    def decode(self, raw: Tensor) -> Tensor:
+        """The picture that another value of `raw` would stand for."""
+        ...
+
+    def project_(self) -> None:
+        """Move `raw` to the nearest value whose picture is in [0, 1]."""
+        ...
+
+    def resized(self, size: tuple[int, int]) -> ImageParameter:
+        """A new parameter for the same picture at another (height, width)."""
+        ...
+
+    def resized_state(self, state: Tensor, size: tuple[int, int]) -> Tensor:
+        """An optimiser's per-number state, such as a moment, for the resized parameter."""
+        ...
+
+
+class PixelImage:
+    """The pixels themselves, times a constant.
+
+    Args:
+        image: (B, 3, H, W) float32 sRGB in [0, 1].
+        pixel_range: `raw` holds ``image * pixel_range``; 255 gives L-BFGS and learning rates the
+            units of Caffe-era recipes.
+
+    Example:
+        >>> parameter = PixelImage(torch.full((1, 3, 2, 2), 0.5), pixel_range=255)
+        >>> parameter.raw.max().item(), parameter.image().max().item()
+        (127.5, 0.5)
+    """
+
+    def __init__(self, image: Tensor, pixel_range: float = 1.0) -> None:
+        self.pixel_range = pixel_range
+        self.raw = nn.Parameter(image.detach() * pixel_range)
+
+    def image(self) -> Tensor:
+        """The picture, differentiable in `raw`."""
+        return self.decode(self.raw)
+
+    def decode(self, raw: Tensor) -> Tensor:
+        """The picture that another value of `raw` would stand for."""
+        return raw / self.pixel_range
+
+    def project_(self) -> None:
+        """Clamp the pixels to [0, 1]."""
+        with torch.no_grad():
+            self.raw.clamp_(0.0, self.pixel_range)
+
+    def resized(self, size: tuple[int, int]) -> PixelImage:
+        """The same picture at another size, antialiased and clamped to [0, 1]."""
+        with torch.no_grad():
+            return PixelImage(resize(self.image().clamp(0, 1), size), self.pixel_range)
+
+    def resized_state(self, state: Tensor, size: tuple[int, int]) -> Tensor:
+        """Bilinear, so that second moments stay non-negative."""
+        return nn.functional.interpolate(state, size=size, mode="bilinear", align_corners=False)

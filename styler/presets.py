@@ -1,0 +1,107 @@
+"""Recipes in TOML: find, list and read them.
+
+A preset is a TOML file with `schema`, `kind`, `description` and `source`, and settings under the
+keys of `styler.config`. The ones that ship lie in ``presets/KIND/NAME.toml``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from styler.errors import ConfigError, did_you_mean
+
+SCHEMA = 1
+_HEADER = ("schema", "kind", "description", "source")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One recipe.
+
+    Args:
+        name: the file's name without its ending.
+        kind: which command it is for, such as `transfer`.
+        description: one line.
+        source: where the recipe comes from, and every departure from it.
+        values: its settings, as nested tables.
+        path: the file.
+    """
+
+    name: str
+    kind: str
+    description: str
+    source: str
+    values: dict[str, Any]
+    path: Path
+
+
+def presets_folder() -> Path:
+    """Where the shipped presets lie: in the installed package, or beside it in a checkout.
+
+    Raises:
+        ConfigError: the installation is incomplete.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "_presets", package.parent / "presets"):
+        if folder.is_dir():
+            return folder
+    raise ConfigError("the presets are missing from this installation", "install styler again")
+
+
+def list_presets(kind: str) -> list[Preset]:
+    """The shipped presets of a kind: `default` first, then by name.
+
+    Example:
+        >>> list_presets("transfer")[0].name
+        'default'
+    """
+    files = sorted(presets_folder().joinpath(kind).glob("*.toml"))
+    return sorted((read_preset(f, kind) for f in files), key=lambda p: p.name != "default")
+
+
+def load_preset(name: str, kind: str) -> Preset:
+    """A shipped preset by its name, or a TOML file by its path.
+
+    Raises:
+        ConfigError: no such preset (the closest are offered), or the file is not a preset.
+    """
+    if name.endswith(".toml"):
+        return read_preset(Path(name), kind)
+    file = presets_folder() / kind / f"{name}.toml"
+    names = [p.stem for p in sorted(file.parent.glob("*.toml"))]
+    if name not in names:
+        raise ConfigError(f"unknown preset {name!r}", did_you_mean(name, names))
+    return read_preset(file, kind)
+
+
+def read_preset(path: Path, kind: str) -> Preset:
+    """Read one preset file.
+
+    Raises:
+        ConfigError: missing, not TOML, of another schema or kind, or without its header.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read preset {path}: {error}", "styler presets list") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"preset {path} is not TOML: {error}", "see toml.io") from None
+    header = {key: table.pop(key, None) for key in _HEADER}
+    if header["schema"] != SCHEMA:
+        raise ConfigError(
+            f"preset {path} has schema {header['schema']}, expected {SCHEMA}",
+            f"begin the file with schema = {SCHEMA}",
+        )
+    if header["kind"] != kind:
+        raise ConfigError(f"preset {path} is of kind {header['kind']!r}, expected {kind!r}", None)
+    return Preset(
+        name=path.stem,
+        kind=kind,
+        description=str(header["description"] or ""),
+        source=str(header["source"] or ""),
+        values=table,
+        path=path,
+    )
