@@ -84,10 +84,10 @@ class SmoothnessConfig:
 
     weight: NonNegative = 2.0
     """0 switches it off"""
-    norm: Literal["l1", "l2"] = "l2"
-    """absolute or squared differences of neighbours"""
+    norm: Literal["l1", "l2", "half-l2"] = "l2"
+    """absolute or squared differences of neighbours, see `styler.losses.total_variation`"""
     reduction: Literal["sum", "mean"] = "mean"
-    """over all pairs of neighbours"""
+    """the mean divides by the number of values"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,6 @@
+"""``python -m styler``."""
+
+from styler.cli.main import main
+
+if __name__ == "__main__":
+    main()

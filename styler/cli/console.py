@@ -1,0 +1,251 @@
+"""The only place that prints: messages, tables, progress, events."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from styler.errors import ExitCode, StylerError
+
+if TYPE_CHECKING:
+    from styler.engine import StepEvent
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PLAIN_EVERY = 10.0
+"""Seconds between progress lines where there is no terminal to redraw."""
+
+
+@dataclass
+class Mode:
+    """What the user wants to hear."""
+
+    quiet: bool = False
+    json: bool = False
+    debug: bool = bool(os.environ.get("STYLER_DEBUG"))
+
+
+mode = Mode()
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """A line for the person, on stderr."""
+    if not (mode.quiet or mode.json):
+        err.print(escape(message), style="dim")
+
+
+def say(message: str) -> None:
+    """A line that was asked for, on stdout."""
+    out.print(escape(message))
+
+
+def result(path: object) -> None:
+    """The path of a finished file, on stdout."""
+    if not mode.json:
+        out.print(escape(str(path)))
+
+
+def table(rows: Table) -> None:
+    """A table that was asked for, on stdout."""
+    out.print(rows)
+
+
+def event(name: str, **fields: Any) -> None:
+    """One JSON line on stdout, with ``--json`` only."""
+    if mode.json:
+        sys.stdout.write(json.dumps({"event": name, **fields}, allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+
+def error(fault: StylerError) -> None:
+    """One line and a hint, on stderr."""
+    err.print(f"[bold red]error:[/] {escape(fault.message)}")
+    if fault.hint:
+        err.print(f"[bold]hint:[/] {escape(fault.hint)}")
+    event("error", message=fault.message, hint=fault.hint, exit_code=int(fault.exit_code))
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Give a command its manners: errors become one line, a hint and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except StylerError as fault:
+            if mode.debug:
+                err.print(traceback.format_exc(), markup=False)
+            error(fault)
+            raise typer.Exit(int(fault.exit_code)) from None
+        except KeyboardInterrupt:
+            err.print("interrupted")
+            raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+        except BrokenPipeError:
+            # The reader of our stdout has gone, as in `styler layers vgg19 | head`.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            raise typer.Exit(int(ExitCode.SUCCESS)) from None
+        except typer.Exit:
+            raise
+        except Exception as bug:
+            if mode.debug:
+                err.print(traceback.format_exc(), markup=False)
+            fault = StylerError(
+                f"this is a bug: {type(bug).__name__}: {bug}",
+                "run `styler --debug …` for the traceback and report it",
+            )
+            error(fault)
+            raise typer.Exit(int(ExitCode.BUG)) from None
+
+    return run
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    Example:
+        >>> duration(8.4), duration(75), duration(3700)
+        ('8 s', '1:15 min', '1:01 h')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def _describe(step: StepEvent) -> str:
+    losses = "  ".join(f"{name} {value:.3g}" for name, value in step.losses.items())
+    height, width = step.size
+    return f"scale {step.level + 1}/{step.levels}  {width}×{height}  {losses}"
+
+
+class _Remaining:
+    """Time left, weighing each step by its number of pixels."""
+
+    def __init__(self, work: list[float]) -> None:
+        self.work = work
+
+    def share(self, step: StepEvent) -> float:
+        before = sum(self.work[: step.level])
+        return (before + self.work[step.level] * step.step / max(1, step.steps)) / sum(self.work)
+
+
+@contextlib.contextmanager
+def progress(work: list[float]) -> Iterator[Callable[[StepEvent], None]]:
+    """Show an optimisation's steps; yields the callback that receives them.
+
+    A bar on a terminal, a line now and then elsewhere, JSON events with ``--json``, nothing with
+    ``--quiet``.
+
+    Args:
+        work: relative cost of each scale.
+    """
+    remaining = _Remaining(work)
+    if mode.json:
+        yield lambda step: event("step", **_step_fields(step))
+    elif mode.quiet:
+        yield lambda step: None
+    elif err.is_terminal:
+        yield from _bar(remaining)
+    else:
+        yield _lines(remaining)
+
+
+def _step_fields(step: StepEvent) -> dict[str, Any]:
+    names = ("level", "levels", "step", "steps", "done", "planned", "total", "losses", "size")
+    return {**{name: getattr(step, name) for name in names}, "seconds": round(step.seconds, 3)}
+
+
+def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:>4}/{task.total:.0f}"),
+        TextColumn("{task.fields[left]}", style="cyan"),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=err, transient=True, refresh_per_second=4) as bars:
+        task = bars.add_task("starting", total=None, left="")
+
+        def show(step: StepEvent) -> None:
+            share = remaining.share(step)
+            left = step.seconds * (1 - share) / share if share else 0.0
+            bars.update(
+                task,
+                completed=step.done,
+                total=step.planned,
+                description=_describe(step),
+                left=f"{duration(left)} left",
+            )
+
+        yield show
+
+
+def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
+    last = time.monotonic()
+
+    def show(step: StepEvent) -> None:
+        nonlocal last
+        if step.step < step.steps and time.monotonic() - last < PLAIN_EVERY:
+            return
+        last = time.monotonic()
+        share = remaining.share(step)
+        left = step.seconds * (1 - share) / share if share else 0.0
+        err.print(
+            f"step {step.done}/{step.planned}  {_describe(step)}  {duration(left)} left",
+            markup=False,
+        )
+
+    return show
+
+
+@contextlib.contextmanager
+def downloads() -> Iterator[Callable[[int, int | None], None]]:
+    """Show a download; yields the callback that receives bytes so far and in all."""
+    if mode.quiet or mode.json or not err.is_terminal:
+        yield _download_lines()
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=err, transient=True
+    ) as bars:
+        tasks: list[Any] = []
+
+        def show(received: int, total: int | None) -> None:
+            if not tasks:
+                tasks.append(bars.add_task("download", total=total))
+            bars.update(tasks[0], completed=received, total=total)
+
+        yield show
+
+
+def _download_lines() -> Callable[[int, int | None], None]:
+    last = 0.0
+
+    def show(received: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_EVERY:
+            last = time.monotonic()
+            of = f" of {total / 1e6:.0f}" if total else ""
+            note(f"downloading: {received / 1e6:.0f}{of} MB")
+
+    return show

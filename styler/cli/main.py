@@ -1,0 +1,62 @@
+"""The `styler` program: its commands, and nothing that takes time to import."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from styler import __version__
+from styler.cli import console, inspect, presets, recipes, transfer, weights
+
+EXIT_CODES = """
+Exit codes: 0 success, 1 bug, 2 usage, 3 configuration, 4 input image, 5 backbone or weights,
+6 device or memory, 7 diverged, 8 output, 9 part of a batch failed, 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="styler",
+    help="Neural style transfer on real photographs and paintings.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.say(f"styler {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks of errors (also: STYLER_DEBUG=1).")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Neural style transfer on real photographs and paintings."""
+    console.mode.debug = console.mode.debug or debug
+
+
+for module in (transfer, recipes, presets, weights, inspect):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""`styler transfer`: one content, one style, one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from styler.cli import console
+from styler.cli.running import run_job, show_plan
+from styler.errors import ConfigError, UsageError, did_you_mean
+
+LOOK = "Look"
+SIZE = "Size and effort"
+NETWORK = "Network and machine"
+OUTPUT = "Output"
+INIT_KINDS = ("content", "noise", "uniform", "style")
+
+
+@console.guarded
+def command(
+    content: Annotated[Path, typer.Argument(help="The picture to paint.", show_default=False)],
+    style: Annotated[Path, typer.Argument(help="The picture to paint it like.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The result: .png, .jpg, .tif, .webp or .bmp \\[default: CONTENT+STYLE.png].",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset", "-p", help="A recipe: see `styler presets list`.", rich_help_panel=LOOK
+        ),
+    ] = "default",
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            help="0 keeps the content, 1 takes only the style \\[default: 0.5].",
+            rich_help_panel=LOOK,
+        ),
+    ] = None,
+    style_scale: Annotated[
+        float | None,
+        typer.Option(help="Size of the strokes: 2 is twice as large.", rich_help_panel=LOOK),
+    ] = None,
+    style_loss: Annotated[
+        str | None,
+        typer.Option(help="gram, moments or wasserstein.", rich_help_panel=LOOK),
+    ] = None,
+    content_weight: Annotated[
+        float | None, typer.Option(help="Alpha of J(G).", rich_help_panel=LOOK)
+    ] = None,
+    style_weight: Annotated[
+        float | None, typer.Option(help="Beta of J(G).", rich_help_panel=LOOK)
+    ] = None,
+    smoothness: Annotated[
+        float | None, typer.Option(help="Weight of total variation.", rich_help_panel=LOOK)
+    ] = None,
+    content_layers: Annotated[
+        str | None,
+        typer.Option(help="Such as relu4_2 or relu3_1=1,relu4_2=.5.", rich_help_panel=LOOK),
+    ] = None,
+    style_layers: Annotated[
+        str | None,
+        typer.Option(help="Such as relu1_1=1,relu3_1=.5.", rich_help_panel=LOOK),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from content, noise, uniform, style or a picture's file.",
+            rich_help_panel=LOOK,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the noise to start from.", rich_help_panel=LOOK)
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Long side of the result in pixels \\[default: the content's own].",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            help="Steps per scale, coarse to fine: 100 or 150,120,80.", rich_help_panel=SIZE
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="adam or lbfgs.", rich_help_panel=SIZE)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Step size of the optimiser.", rich_help_panel=SIZE)
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, vgg-lite, vgg19, vgg16 or vgg19-caffe; see `styler weights list`.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="A weights file for the backbone.", rich_help_panel=NETWORK),
+    ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(help="max or average.", rich_help_panel=NETWORK)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=NETWORK)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=NETWORK)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of `styler presets show default`.",
+            rich_help_panel=LOOK,
+        ),
+    ] = None,
+    bit_depth: Annotated[
+        int | None,
+        typer.Option(help="8 or 16 \\[default: the content's].", rich_help_panel=OUTPUT),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output.", rich_help_panel=OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", "-n", help="Show the plan and an estimate.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Paint the content in the style.
+
+    [bold]Examples:[/]
+
+      styler transfer photo.jpg painting.jpg
+
+      styler transfer photo.jpg painting.jpg --strength 0.8 --style-scale 1.5 -o strong.jpg
+
+      styler transfer photo.jpg painting.jpg --preset gatys2015 --backbone vgg19-caffe
+
+    Ctrl-C saves the picture as it is. The result carries its recipe: `styler show` prints it,
+    `styler rerun` makes it again.
+    """
+    from styler.config import parse_set, resolve
+    from styler.jobs import TransferJob
+    from styler.presets import load_preset
+
+    console.mode.quiet, console.mode.json = quiet, json
+    if bit_depth not in (None, 8, 16):
+        raise UsageError(f"--bit-depth {bit_depth} is neither 8 nor 16")
+    flags: dict[str, tuple[str, Any]] = {
+        "--strength": ("strength", strength),
+        "--style-scale": ("style.scale", style_scale),
+        "--style-loss": ("style.loss", style_loss),
+        "--style-weight": ("style.weight", style_weight),
+        "--style-layers": ("style.layers", _layers("--style-layers", style_layers)),
+        "--content-weight": ("content.weight", content_weight),
+        "--content-layers": ("content.layers", _layers("--content-layers", content_layers)),
+        "--smoothness": ("smoothness.weight", smoothness),
+        "--seed": ("runtime.seed", seed),
+        "--size": ("schedule.size", size),
+        "--steps": ("schedule.steps", _steps(steps)),
+        "--optimizer": ("optimizer.name", optimizer),
+        "--lr": ("optimizer.lr", lr),
+        "--backbone": ("backbone.name", backbone),
+        "--weights": ("backbone.weights", str(weights) if weights else None),
+        "--pooling": ("backbone.pooling", pooling),
+        "--device": ("runtime.device", device),
+        "--precision": ("runtime.precision", precision),
+    }
+    recipe = load_preset(preset, "transfer")
+    resolved = resolve(
+        (f"preset {recipe.name}", recipe.values),
+        ("--set", parse_set(set_ or [])),
+        *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
+        ("--init", _init(init)),
+    )
+    job = TransferJob(
+        content=content,
+        style=style,
+        output=output or Path(f"{content.stem}+{style.stem}.png"),
+        resolved=resolved,
+        overwrite=overwrite,
+        bit_depth=bit_depth,
+    )
+    if dry_run:
+        show_plan(job)
+    else:
+        run_job(job)
+
+
+def _layers(flag: str, text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    layers = {}
+    for part in text.split(","):
+        name, sign, weight = part.partition("=")
+        try:
+            layers[name.strip()] = float(weight) if sign else 1.0
+        except ValueError:
+            raise ConfigError(
+                f"{flag} {part.strip()}: {weight!r} is not a number", "write relu1_1=1,relu3_1=.5"
+            ) from None
+    return layers
+
+
+def _steps(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--steps {text} is not a list of whole numbers", "write 100 or 150,120,80"
+        ) from None
+
+
+def _init(text: str | None) -> dict[str, str]:
+    if text is None:
+        return {}
+    if text in INIT_KINDS:
+        return {"init.kind": text}
+    if not Path(text).suffix and not Path(text).exists():
+        raise ConfigError(
+            f"--init {text} is no kind of start and no file", did_you_mean(text, INIT_KINDS)
+        )
+    return {"init.kind": "image", "init.image": text}
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the command of this module."""
+    parent.command("transfer")(command)

@@ -1,0 +1,188 @@
+"""What every extractor is: a frozen network from images to features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from styler.errors import ConfigError, DeviceError, ImageError
+from styler.features.layers import resolve_layer
+from styler.features.receptive_field import ReceptiveField
+from styler.features.registry import Preprocessing
+
+Pooling = Literal["max", "average"]
+"""Kinds of pooling a network can be run with."""
+
+_PRECISIONS = (torch.float32, torch.bfloat16, torch.float64)
+
+
+class Extractor(ABC):
+    """A frozen network that gives the features of images at named layers.
+
+    Calling it runs the network once, up to the deepest layer asked for, and keeps nothing. Its
+    weights take no gradient, the image does. A layer's value never depends on which others were
+    asked for.
+
+    Attributes:
+        name: of the network.
+        layers: canonical names of all its layers, in order.
+        device: where it computes.
+        dtype: what it computes in and gives its features in: float32, bfloat16 or float64.
+            float16 is refused: activations of VGG networks go beyond its range.
+        pooling: "max", or "average" when average pooling stands in for every max pooling, as
+            Gatys et al. do, without rescaling what follows.
+        weights_sha256: digest of the file its weights are from.
+        preprocessing: how it normalises an image.
+
+    Example:
+        >>> from styler.features import load_extractor
+        >>> extractor = load_extractor("vgg-lite")
+        >>> features = extractor(torch.rand(1, 3, 32, 48), ["r21", "conv1_1"])
+        >>> {name: tuple(feature.shape) for name, feature in features.items()}
+        {'relu2_1': (1, 64, 16, 24), 'conv1_1': (1, 32, 32, 48)}
+
+    References:
+        Gatys, Ecker, Bethge 2015, arXiv 1508.06576, section "Methods" (average pooling).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        layers: Sequence[str],
+        preprocessing: Preprocessing,
+        device: torch.device,
+        dtype: torch.dtype,
+        pooling: Pooling,
+        weights_sha256: str,
+    ) -> None:
+        _check_options(device, dtype, pooling)
+        self.name = name
+        self.layers = tuple(layers)
+        self.preprocessing = preprocessing
+        self.dtype = dtype
+        self.pooling = pooling
+        self.weights_sha256 = weights_sha256
+        self._wide = torch.promote_types(dtype, torch.float32)
+        self._mean = _per_channel(preprocessing.mean, self._wide, device)
+        self._std = _per_channel(preprocessing.std, self._wide, device)
+        self.device = self._mean.device  # "cuda" has become "cuda:0"
+
+    @abstractmethod
+    def channels(self, layer: str) -> int:
+        """Channels of a layer."""
+
+    @abstractmethod
+    def stride(self, layer: str) -> int:
+        """Distance of a layer's neighbouring units in pixels of the image."""
+
+    @abstractmethod
+    def minimum_side(self, layer: str) -> int:
+        """The smallest side of an image, in pixels, with which a layer has a unit."""
+
+    @abstractmethod
+    def receptive_field(self, layer: str) -> ReceptiveField | None:
+        """What a layer's units see; None where that is the whole image."""
+
+    @abstractmethod
+    def _run(self, normalised: Tensor, wanted: Sequence[str]) -> Mapping[str, Tensor]:
+        """The wanted layers, by canonical name, of an image that is ready for the network."""
+
+    def resolve(self, layers: Iterable[str]) -> list[str]:
+        """Canonical names of layers, each once, in the order given.
+
+        Raises:
+            ConfigError: one is unknown.
+        """
+        return list(dict.fromkeys(resolve_layer(layer, self.layers) for layer in layers))
+
+    def check_size(self, size: tuple[int, int], layers: Iterable[str]) -> None:
+        """Makes sure that an image is large enough.
+
+        Args:
+            size: (height, width) of the image in pixels.
+            layers: names or aliases of the layers wanted of it.
+
+        Raises:
+            ImageError: a layer would have no units.
+            ConfigError: a layer is unknown.
+        """
+        least, layer = max(
+            ((self.minimum_side(name), name) for name in self.resolve(layers)),
+            default=(0, ""),
+        )
+        if min(size) < least:
+            raise ImageError(
+                f"an image of {size[0]}×{size[1]} pixels is too small for {layer}",
+                f"use at least {least} pixels on each side, or layers nearer to the input",
+            )
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """The network's input before any rounding to its precision.
+
+        Args:
+            image: (B, 3, H, W), sRGB in [0, 1].
+
+        Returns:
+            (B, 3, H, W) in the network's channel order, in float32 (float64 for a float64
+            network): see `Preprocessing`.
+        """
+        scaled = image.to(self._wide) * self.preprocessing.scale
+        if self.preprocessing.channel_order == "bgr":
+            scaled = scaled.flip(1)
+        return (scaled - self._mean) / self._std
+
+    def __call__(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """The features of images.
+
+        Args:
+            image: (B, 3, H, W), sRGB in [0, 1], on the extractor's device.
+            layers: names or aliases.
+
+        Returns:
+            By canonical name, in the order given: (B, C, H / stride, W / stride) in `dtype`.
+            In memory the channels of a position lie together (``torch.channels_last``), which a
+            loss does well to read as they are.
+
+        Raises:
+            ConfigError: a layer is unknown.
+            ImageError: the image has another shape or is too small for a layer.
+            DeviceError: the image is on another device.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or not image.is_floating_point():
+            raise ImageError(
+                f"an image is a floating (B, 3, H, W) tensor, got {image.dtype} "
+                f"{tuple(image.shape)}"
+            )
+        if image.device != self.device:
+            raise DeviceError(
+                f"the image is on {image.device}, the network on {self.device}",
+                "move the image, or load the extractor on its device",
+            )
+        wanted = self.resolve(layers)
+        self.check_size((image.shape[2], image.shape[3]), wanted)
+        # On CPUs this layout makes the forward pass a fifth faster in float32 and a third faster
+        # in bfloat16 than channels first, and the backward pass no slower.
+        ready = self.normalise(image).to(self.dtype, memory_format=torch.channels_last)
+        found = self._run(ready, wanted)
+        return {layer: found[layer] for layer in wanted}
+
+
+def _check_options(device: torch.device, dtype: torch.dtype, pooling: str) -> None:
+    if dtype not in _PRECISIONS:
+        names = ", ".join(str(known).removeprefix("torch.") for known in _PRECISIONS)
+        raise ConfigError(f"a network computes in {names}, got {dtype}", "use bfloat16")
+    if pooling not in get_args(Pooling):
+        raise ConfigError(f"pooling is max or average, got '{pooling}'")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("no CUDA device is available", "use the device cpu")
+
+
+def _per_channel(
+    values: tuple[float, float, float], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device).view(1, 3, 1, 1)

@@ -1,0 +1,205 @@
+"""The networks styler knows: what they look like, what they eat, where their weights are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from styler.errors import BackboneError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a network wants its input.
+
+    An sRGB image ``x`` in [0, 1] becomes ``(reorder(x · scale) − mean) / std``; `mean` and `std`
+    are in the network's channel order and on its scale.
+
+    Attributes:
+        mean: per channel, subtracted.
+        std: per channel, divided by.
+        channel_order: order of the channels that the network was trained with.
+        scale: 1.0 for networks fed [0, 1], 255.0 for networks fed [0, 255].
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    scale: float = 1.0
+
+    @property
+    def mean_colour(self) -> tuple[float, float, float]:
+        """The subtracted mean as an sRGB colour in [0, 1]: what the network sees as zero."""
+        first, second, third = (value / self.scale for value in self.mean)
+        return (first, second, third) if self.channel_order == "rgb" else (third, second, first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightFile:
+    """A file that holds a network's weights.
+
+    Attributes:
+        filename: the name it is looked for under.
+        licence: the terms of the weights.
+        source: who made them.
+        url: where it can be downloaded, None when it has to be brought.
+        sha256: the digest in hexadecimal or its beginning (torchvision puts the first 8 digits
+            in the file name), None when unknown.
+    """
+
+    filename: str
+    licence: str
+    source: str
+    url: str | None = None
+    sha256: str | None = None
+
+    def matches(self, digest: str) -> bool | None:
+        """Whether a digest is the one expected; None when none is known."""
+        return None if self.sha256 is None else digest.startswith(self.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A network as a record.
+
+    Attributes:
+        name: what it is asked for by.
+        description: one line.
+        architecture: "vgg" networks are built from `blocks`; "torchvision" ones by the function
+            `builder` of ``torchvision.models``.
+        preprocessing: what the network wants as input.
+        blocks: output channels of each 3×3 convolution of each block (VGG).
+        classifier: units of the fully connected layers (VGG), None when there are none.
+        builder: name of the building function (torchvision).
+        weights: the files that hold its weights, preferred first.
+        embedded: the first of `weights` is part of the package.
+        rank: place in the automatic choice, higher is better; 0 is never chosen.
+    """
+
+    name: str
+    description: str
+    preprocessing: Preprocessing
+    architecture: Literal["vgg", "torchvision"] = "vgg"
+    blocks: tuple[tuple[int, ...], ...] = ()
+    classifier: tuple[int, ...] | None = None
+    builder: str | None = None
+    weights: tuple[WeightFile, ...] = ()
+    embedded: bool = False
+    rank: int = 0
+
+    @property
+    def stored_name(self) -> str:
+        """Name of the file that an import or a download leaves in the cache."""
+        return f"{self.name}.features.safetensors"
+
+
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""Mean and deviation of ImageNet's RGB values, as all torchvision models use them."""
+
+CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), channel_order="bgr", scale=255.0)
+"""Mean BGR values of ImageNet in the release of VGG by Simonyan & Zisserman."""
+
+_VGG16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
+_VGG19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
+_LITE = ((32,) * 2, (64,) * 2, (128,) * 3, (192,) * 3, (192,))
+_CLASSIFIER = (4096, 4096, 1000)
+_TORCHVISION = "torchvision, trained on ImageNet"
+_TORCHVISION_LICENCE = "BSD-3-Clause (torchvision)"
+_OXFORD = "Simonyan & Zisserman 2014, Visual Geometry Group, Oxford"
+
+_SPECS = (
+    BackboneSpec(
+        name="vgg-lite",
+        description="narrow VGG distilled from VGG-19, part of the package, needs no download",
+        preprocessing=IMAGENET,
+        blocks=_LITE,
+        weights=(
+            WeightFile(
+                filename="vgg-lite.safetensors",
+                licence="MIT, as styler; credit the teacher, VGG-19 (CC BY 4.0)",
+                source=f"distilled by styler from VGG-19 of {_OXFORD}",
+                sha256="78bcc22f7d10f01100686e1d0806b4aab4b9b9fcfbc8564fc73bf9d26a1fbc27",
+            ),
+        ),
+        embedded=True,
+        rank=1,
+    ),
+    BackboneSpec(
+        name="vgg16",
+        description="VGG-16 (configuration D) with torchvision's weights",
+        preprocessing=IMAGENET,
+        blocks=_VGG16,
+        classifier=_CLASSIFIER,
+        weights=(
+            WeightFile(
+                filename="vgg16-397923af.pth",
+                licence=_TORCHVISION_LICENCE,
+                source=_TORCHVISION,
+                url="https://download.pytorch.org/models/vgg16-397923af.pth",
+                sha256="397923af",
+            ),
+        ),
+        rank=2,
+    ),
+    BackboneSpec(
+        name="vgg19",
+        description="VGG-19 (configuration E) with torchvision's weights",
+        preprocessing=IMAGENET,
+        blocks=_VGG19,
+        classifier=_CLASSIFIER,
+        weights=(
+            WeightFile(
+                filename="vgg19-dcbb9e9d.pth",
+                licence=_TORCHVISION_LICENCE,
+                source=_TORCHVISION,
+                url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+                sha256="dcbb9e9d",
+            ),
+        ),
+        rank=3,
+    ),
+    BackboneSpec(
+        name="vgg19-caffe",
+        description="VGG-19 with the authors' own weights, those of Gatys et al. 2015",
+        preprocessing=CAFFE,
+        blocks=_VGG19,
+        classifier=_CLASSIFIER,
+        weights=(
+            WeightFile(
+                filename="vgg19-caffe.safetensors",
+                licence="CC BY 4.0",
+                source=_OXFORD,
+                sha256="55bbe602f49cc74be37741ee49ac9bfd8c4b55428c402ccdf990010739a9b047",
+            ),
+            WeightFile(filename="vgg19-d01eb7cb.pth", licence="CC BY 4.0", source=_OXFORD),
+        ),
+        rank=4,
+    ),
+)
+
+BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
+"""All registered networks by name."""
+
+
+def get_backbone(name: str) -> BackboneSpec:
+    """The record of a network.
+
+    Args:
+        name: a key of `BACKBONES`, in any case.
+
+    Returns:
+        Its record.
+
+    Raises:
+        BackboneError: there is no such network.
+
+    Example:
+        >>> get_backbone("vgg19").blocks[2]
+        (256, 256, 256, 256)
+    """
+    spec = BACKBONES.get(name.strip().lower())
+    if spec is None:
+        raise BackboneError(f"unknown backbone '{name}'", did_you_mean(name, BACKBONES))
+    return spec

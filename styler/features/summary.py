@@ -1,0 +1,162 @@
+"""What a network costs and sees, layer by layer, worked out from its record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+
+from styler.errors import BackboneError, ImageError
+from styler.features.network import Op, minimum_side, output_side, vgg_ops
+from styler.features.receptive_field import chain_fields
+from styler.features.registry import BackboneSpec
+
+_BYTES = 4
+"""Of a float32."""
+
+_CLASSIFIER_GRID = 7
+"""VGG classifiers read a 7×7 map, to which torchvision pools whatever size arrives."""
+
+_FIRST_FC = 6
+"""The fully connected layers of a VGG network follow its five blocks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One layer of a network.
+
+    Attributes:
+        name: canonical layer name.
+        kind: "conv", "relu", "pool" or "linear".
+        shape: (channels, height, width) of its output.
+        parameters: learned numbers.
+        weights: those of them that are no bias.
+        macs: multiplications with addition for one image.
+        bytes: of its output in float32.
+        receptive_field: side of what a unit sees, in pixels; None where it is the whole image.
+        stride: distance of neighbouring units in pixels; None where there is one unit.
+        window: first and last pixel that unit 0 sees along an axis; None as above.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, int, int]
+    parameters: int
+    weights: int
+    macs: int
+    bytes: int
+    receptive_field: int | None
+    stride: int | None
+    window: tuple[int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Sums over rows.
+
+    Attributes:
+        parameters: learned numbers.
+        weights: those of them that are no bias.
+        macs: multiplications with addition for one image.
+        bytes: of all outputs in float32.
+    """
+
+    parameters: int
+    weights: int
+    macs: int
+    bytes: int
+
+
+def summarise(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
+    """Measures a VGG network without its weights.
+
+    Args:
+        spec: the network.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        One row per layer, in order, with ``fc6``, ``fc7``, ``fc8`` last when the network has a
+        classifier. The extractor has no use for those and never loads them.
+
+    Raises:
+        ImageError: the image is too small for the last layer.
+        BackboneError: the network is not a VGG.
+
+    Example:
+        >>> from styler.features.registry import get_backbone
+        >>> rows = summarise(get_backbone("vgg16"), (224, 224))
+        >>> totals(rows).parameters
+        138357544
+    """
+    if spec.architecture != "vgg":
+        raise BackboneError(
+            f"a summary needs a VGG network, got '{spec.name}'",
+            "load it and ask the extractor for channels and strides instead",
+        )
+    ops = vgg_ops(spec.blocks)
+    least = minimum_side(ops)
+    if min(size) < least:
+        raise ImageError(
+            f"an image of {size[0]}×{size[1]} pixels is too small for {ops[-1].name}",
+            f"use at least {least} pixels on each side",
+        )
+    return [*_features(ops, size), *_classifier(spec, ops[-1].out_channels)]
+
+
+def _features(ops: tuple[Op, ...], size: tuple[int, int]) -> Iterator[LayerRow]:
+    fields = chain_fields(ops)
+    height, width = size
+    for op in ops:
+        height, width = output_side(op, height), output_side(op, width)
+        weights = op.in_channels * op.out_channels * op.kernel**2 if op.kind == "conv" else 0
+        shape = (op.out_channels, height, width)
+        window = fields[op.name].y
+        yield LayerRow(
+            name=op.name,
+            kind=op.kind,
+            shape=shape,
+            parameters=weights + (op.out_channels if op.kind == "conv" else 0),
+            weights=weights,
+            macs=weights * height * width,
+            bytes=_BYTES * prod(shape),
+            receptive_field=window.size,
+            stride=window.jump,
+            window=(window.first, window.last),
+        )
+
+
+def _classifier(spec: BackboneSpec, channels: int) -> Iterator[LayerRow]:
+    inputs = channels * _CLASSIFIER_GRID**2
+    for number, units in enumerate(spec.classifier or (), start=_FIRST_FC):
+        weights = inputs * units
+        yield LayerRow(
+            name=f"fc{number}",
+            kind="linear",
+            shape=(units, 1, 1),
+            parameters=weights + units,
+            weights=weights,
+            macs=weights,
+            bytes=_BYTES * units,
+            receptive_field=None,
+            stride=None,
+            window=None,
+        )
+        inputs = units
+
+
+def totals(rows: Iterable[LayerRow]) -> Totals:
+    """The sums of rows.
+
+    Args:
+        rows: from `summarise`, all or some.
+
+    Returns:
+        Their sums.
+    """
+    kept = list(rows)
+    return Totals(
+        parameters=sum(row.parameters for row in kept),
+        weights=sum(row.weights for row in kept),
+        macs=sum(row.macs for row in kept),
+        bytes=sum(row.bytes for row in kept),
+    )

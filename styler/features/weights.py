@@ -1,0 +1,197 @@
+"""Weights of a network: read from a file, and checked before they are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from styler.errors import BackboneError
+from styler.features.locate import present_weights
+from styler.features.network import vgg_ops
+from styler.features.registry import BackboneSpec
+from styler.features.tensor_files import digest_file, file_sha256, read_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedWeights:
+    """The contents of a weights file.
+
+    Attributes:
+        state: tensors as stored, under the network's own names (``conv1_1.weight`` for VGG).
+        sha256: digest of the file.
+        path: the file.
+        metadata: what the file says about itself.
+    """
+
+    state: Mapping[str, Tensor]
+    sha256: str
+    path: Path
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightReport:
+    """What is known of one weights file.
+
+    Attributes:
+        path: the file.
+        sha256: its digest.
+        status: "ok" (as expected), "unknown" (readable, nothing to compare with), "mismatch"
+            (not the expected digest) or "damaged" (unreadable or not this network's).
+        problem: what is wrong, None when nothing is.
+    """
+
+    path: Path
+    sha256: str
+    status: Literal["ok", "unknown", "mismatch", "damaged"]
+    problem: str | None = None
+
+
+def load_weights(spec: BackboneSpec, path: Path) -> LoadedWeights:
+    """Reads and checks the weights of a VGG network.
+
+    A file under a registered name, or one with a ``.sha256`` file beside it, must have the digest
+    given there. ``.pth`` files go through torch's restricted unpickler, which runs no code of
+    theirs, and classifier weights are left on disk.
+
+    Args:
+        spec: the network.
+        path: a ``.safetensors`` or ``.pth`` file with keys ``conv1_1.weight`` or, as torchvision
+            has them, ``features.0.weight``.
+
+    Returns:
+        Its tensors, in the file's precision.
+
+    Raises:
+        BackboneError: the file is missing, damaged, tampered with, or another network's.
+
+    Example:
+        >>> from styler.features.locate import find_weights
+        >>> from styler.features.registry import get_backbone
+        >>> spec = get_backbone("vgg-lite")
+        >>> loaded = load_weights(spec, find_weights(spec))
+        >>> loaded.state["conv1_1.weight"].shape
+        torch.Size([32, 3, 3, 3])
+    """
+    digest = file_sha256(path)
+    expected = _expected_digest(spec, path)
+    if expected is not None and not digest.startswith(expected):
+        raise BackboneError(
+            f"{path} is not what it should be: sha256 {expected[:8]}… expected, got {digest[:8]}…",
+            "get it again; if you changed it on purpose, give it another name",
+        )
+    tensors, metadata = read_tensors(path)
+    state = vgg_state(spec, tensors, path)
+    return LoadedWeights(state=state, sha256=digest, path=path, metadata=metadata)
+
+
+def verify_weights(spec: BackboneSpec) -> list[WeightReport]:
+    """Checks every weights file of a network that is at hand.
+
+    Args:
+        spec: the network.
+
+    Returns:
+        One report per file, in the order in which they are looked for; empty when there is none.
+    """
+    return [_verify(spec, path) for path in present_weights(spec)]
+
+
+def _verify(spec: BackboneSpec, path: Path) -> WeightReport:
+    digest = file_sha256(path)
+    expected = _expected_digest(spec, path)
+    if expected is not None and not digest.startswith(expected):
+        problem = f"sha256 {expected} expected"
+        return WeightReport(path=path, sha256=digest, status="mismatch", problem=problem)
+    try:
+        vgg_state(spec, read_tensors(path)[0], path)
+    except BackboneError as error:
+        return WeightReport(path=path, sha256=digest, status="damaged", problem=error.message)
+    return WeightReport(path=path, sha256=digest, status="unknown" if expected is None else "ok")
+
+
+def _expected_digest(spec: BackboneSpec, path: Path) -> str | None:
+    for entry in spec.weights:
+        if entry.filename == path.name and entry.sha256 is not None:
+            return entry.sha256
+    try:
+        words = digest_file(path).read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return words[0] if words else None
+
+
+def vgg_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
+    """The tensors of a VGG network's convolutions: names and shapes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for op in vgg_ops(spec.blocks):
+        if op.kind == "conv":
+            shape = (op.out_channels, op.in_channels, op.kernel, op.kernel)
+            shapes[f"{op.name}.weight"] = shape
+            shapes[f"{op.name}.bias"] = (op.out_channels,)
+    return shapes
+
+
+def vgg_state(spec: BackboneSpec, tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The convolutions of a VGG network from a file's tensors.
+
+    Args:
+        spec: the network.
+        tensors: under our names or under torchvision's; others (a classifier's) are left out.
+        path: the file, for messages.
+
+    Returns:
+        Under our names, with the shapes the network needs.
+
+    Raises:
+        BackboneError: tensors are missing, of another network, not floating, or not finite.
+    """
+    renamed = _our_names(spec, tensors)
+    shapes = vgg_shapes(spec)
+    hint = f"give the weights of {spec.name}, or name the network that these are for"
+    foreign = sorted(key for key in renamed if key not in shapes)
+    missing = sorted(key for key in shapes if key not in renamed)
+    if foreign or missing:
+        fault = f"has no {missing[0]}" if missing else f"has {foreign[0]}, which that network lacks"
+        raise BackboneError(f"{path} does not fit {spec.name}: it {fault}", hint)
+    for key, shape in shapes.items():
+        tensor = renamed[key]
+        if tuple(tensor.shape) != shape:
+            raise BackboneError(
+                f"{path} does not fit {spec.name}: {key} should have shape {shape}, "
+                f"has {tuple(tensor.shape)}",
+                hint,
+            )
+        if not _usable(tensor):
+            raise BackboneError(
+                f"{path} is damaged: {key} is not all finite numbers", "get the file again"
+            )
+    return {key: renamed[key] for key in shapes}
+
+
+def _our_names(spec: BackboneSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    ours = {key: value for key, value in tensors.items() if key.startswith("conv")}
+    if ours:
+        return ours
+    # torchvision numbers the steps through; its numbers are the places of our steps.
+    places = {f"features.{place}.": f"{op.name}." for place, op in enumerate(vgg_ops(spec.blocks))}
+    renamed = {}
+    for key, value in tensors.items():
+        stem, dot, leaf = key.rpartition(".")
+        if key.startswith("features."):
+            renamed[places.get(stem + dot, stem + dot) + leaf] = value
+    return renamed
+
+
+def _usable(tensor: Tensor) -> bool:
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return False
+    # The extremes of numbers with a NaN among them are NaN.
+    return tensor.is_floating_point() and all(
+        bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor)
+    )

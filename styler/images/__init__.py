@@ -1,0 +1,21 @@
+"""Reading, resizing and writing pictures."""
+
+from __future__ import annotations
+
+from styler.images.alpha import fill_transparent
+from styler.images.encode import WRITABLE_EXTENSIONS
+from styler.images.files import Picture, read_picture, read_recipe, write_picture
+from styler.images.geometry import fit_long_side, resize
+from styler.images.output import check_output
+
+__all__ = [
+    "WRITABLE_EXTENSIONS",
+    "Picture",
+    "check_output",
+    "fill_transparent",
+    "fit_long_side",
+    "read_picture",
+    "read_recipe",
+    "resize",
+    "write_picture",
+]

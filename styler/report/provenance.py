@@ -1,0 +1,150 @@
+"""The recipe that a picture carries: everything needed to make it again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from styler.config import Resolved, flatten, resolve
+from styler.errors import ImageError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A picture that went in.
+
+    Args:
+        path: from the folder of the result, so that a folder may move as a whole.
+        sha256: of the file.
+        size: (height, width) as read.
+    """
+
+    path: str
+    sha256: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where it was made; the same values give the same pixels on the same machine.
+
+    Args:
+        device: such as `cpu` or `cuda`.
+        name: what the device calls itself.
+        precision: of the convolutions, `fp32` or `bf16`.
+        threads: of the CPU.
+        torch: version.
+    """
+
+    device: str
+    name: str
+    precision: str
+    threads: int
+    torch: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How the run went.
+
+    Args:
+        done: optimiser steps taken.
+        planned: optimiser steps planned.
+        evaluations: gradients computed.
+        recoveries: non-finite evaluations undone.
+        seconds: of optimisation.
+        losses: name → unweighted loss at the last look; `total` is weighted.
+        trace: (steps done, total) over the run, thinned.
+    """
+
+    done: int
+    planned: int
+    evaluations: int
+    recoveries: int
+    seconds: float
+    losses: dict[str, float]
+    trace: list[tuple[int, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The whole record of one picture.
+
+    Args:
+        styler: version.
+        created: date and time, ISO 8601, UTC.
+        content: the content picture.
+        style: the style picture.
+        start: the initial picture, when one was given.
+        size: (height, width) of the result.
+        bit_depth: 8 or 16.
+        backbone: name of the network used.
+        weights_sha256: of its weights file.
+        machine: where it was made.
+        outcome: how it went.
+        config: dotted key → value.
+        origins: dotted key → where the value came from.
+    """
+
+    styler: str
+    created: str
+    content: Source
+    style: Source
+    size: tuple[int, int]
+    bit_depth: int
+    backbone: str
+    weights_sha256: str
+    machine: Machine
+    outcome: Outcome
+    config: dict[str, Any]
+    origins: dict[str, str]
+    start: Source | None = None
+    kind: str = "transfer"
+    schema: int = field(default=SCHEMA)
+
+    def resolved(self) -> Resolved:
+        """The settings, with their origins as recorded."""
+        got = resolve(("recipe", self.config))
+        return Resolved(config=got.config, origins={**got.origins, **self.origins})
+
+
+def config_record(resolved: Resolved) -> dict[str, Any]:
+    """Settings as a flat table, for `Recipe.config`."""
+    return dict(flatten(resolved.config))
+
+
+def relative_path(file: Path, result: Path) -> str:
+    """The path of a source, from the folder of the result where there is such a path."""
+    try:
+        return Path(os.path.relpath(file.resolve(), result.resolve().parent)).as_posix()
+    except ValueError:  # on another drive
+        return file.resolve().as_posix()
+
+
+def encode(recipe: Recipe) -> str:
+    """As JSON, one line."""
+    return msgspec.json.encode(recipe).decode()
+
+
+def decode(text: str, path: Path) -> Recipe:
+    """Read what `encode` wrote.
+
+    Raises:
+        ImageError: the text in the picture at `path` is no recipe, or one of a later version.
+    """
+    try:
+        schema = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
+        if schema == SCHEMA:
+            return msgspec.json.decode(text, type=Recipe)
+        reason = f"its schema is {schema}, expected {SCHEMA}"
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        reason = str(error)
+    raise ImageError(
+        f"the recipe in {path} cannot be read: {reason}", "a newer styler may know this form"
+    )
