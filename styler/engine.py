@@ -203,7 +203,9 @@ class _Run:
                 return False
         return True
 
-    def _guarded(self, gradient: Gradient, looked_at: bool) -> Callable[[ImageParameter], Evaluation]:
+    def _guarded(
+        self, gradient: Gradient, looked_at: bool
+    ) -> Callable[[ImageParameter], Evaluation]:
         """The gradient, counted, and checked where the numbers are looked at anyway."""
 
         def evaluate(parameter: ImageParameter) -> Evaluation:

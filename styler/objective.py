@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,8 +18,15 @@ Features = Mapping[str, Tensor]
 class Term(Protocol):
     """One named, unweighted loss."""
 
-    name: str
-    weight: float
+    @property
+    def name(self) -> str:
+        """Under which it is reported."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """Its factor in the total."""
+        ...
 
     @property
     def layers(self) -> frozenset[str]:
@@ -50,7 +57,7 @@ class FeatureTerm:
     name: str
     weight: float
     loss: LayerwiseLoss
-    targets: Mapping[str, object]
+    targets: Mapping[str, Any]
 
     @property
     def layers(self) -> frozenset[str]:

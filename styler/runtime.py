@@ -47,10 +47,14 @@ def has_native_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
-    return False
+    found = _cpu_capabilities() if device.type == "cpu" else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+def _cpu_capabilities() -> dict[str, object]:
+    """What torch knows of the processor; older versions know nothing."""
+    get = getattr(torch.cpu, "get_capabilities", None)
+    return dict(get()) if get else {}
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
@@ -76,8 +80,7 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "Apple GPU (MPS)"
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    name = str(capabilities.get("cpu_name") or "CPU")
+    name = str(_cpu_capabilities().get("cpu_name") or "CPU")
     return f"{name}, {torch.get_num_threads()} threads"
 
 

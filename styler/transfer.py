@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +41,6 @@ from styler.objective import FeatureTerm, ImageTerm, Objective, Term
 from styler.params import PixelImage
 from styler.runtime import memory_errors_explained, resolve_device, resolve_precision
 from styler.schedule import Level, fit_edge, output_size, plan_levels
-
 
 Progress = Callable[[int, int | None], None]
 
@@ -130,23 +130,33 @@ def transfer(
         if picture is not None:
             _check_picture(name, picture)
     extractor = extractor or extractor_for(config)
-    job = _Job(content, style, config, extractor)
-    job.check()
+    problem = Problem(content, style, config, extractor)
+    problem.check()
     with memory_errors_explained(extractor.device):
         run = run_levels(
-            PixelImage(job.initial(start), config.optimizer.pixel_range),
-            job.levels,
-            lambda level: DirectGradient(extractor, job.objective(level)),
+            PixelImage(problem.initial(start), config.optimizer.pixel_range),
+            problem.levels,
+            lambda level: DirectGradient(extractor, problem.objective(level)),
             config.optimizer,
             callbacks=callbacks,
             should_stop=should_stop,
         )
     size = output_size(_size(content), config.schedule)
-    return TransferResult(image=resize(run.image.cpu(), size), run=run, levels=job.levels)
+    return TransferResult(image=resize(run.image.cpu(), size), run=run, levels=problem.levels)
 
 
-class _Job:
-    """One content, one style, one network."""
+class Problem:
+    """One content, one style, one network: the scales, and what is minimised at each.
+
+    Args:
+        content: (1, 3, H, W) sRGB in [0, 1].
+        style: (1, 3, H', W') likewise.
+        config: every setting.
+        extractor: the network.
+
+    Raises:
+        ConfigError: an unknown layer.
+    """
 
     def __init__(
         self, content: Tensor, style: Tensor, config: TransferConfig, extractor: Extractor
@@ -170,7 +180,12 @@ class _Job:
         return frozenset(self.content_layers) | frozenset(self.style_layers)
 
     def check(self) -> None:
-        """Refuse what cannot work before the first step."""
+        """Refuse what cannot work before the first step.
+
+        Raises:
+            ImageError: a picture is too small for the deepest layer.
+            DeviceError: there is not enough memory.
+        """
         for level in self.levels:
             self.extractor.check_size(level.size, self.layers)
             self.extractor.check_size(self.style_size(level), self.style_layers)
@@ -210,7 +225,7 @@ class _Job:
         self,
         name: str,
         weight: float,
-        loss: FeatureLoss[object],
+        loss: FeatureLoss[Any],
         layers: dict[str, float],
         image: Tensor,
     ) -> FeatureTerm:
@@ -237,12 +252,12 @@ class _Job:
         return resize(image, size).to(self.extractor.device)
 
 
-def content_loss(config: ContentConfig) -> FeatureLoss[object]:
+def content_loss(config: ContentConfig) -> FeatureLoss[Any]:
     """The loss that ``content.normalization`` names."""
     return ContentLoss(config.normalization)
 
 
-def style_loss(config: StyleConfig) -> FeatureLoss[object]:
+def style_loss(config: StyleConfig) -> FeatureLoss[Any]:
     """The loss that ``style.loss`` and ``style.normalization`` name."""
     if config.loss == "gram":
         return GramStyleLoss(config.normalization)

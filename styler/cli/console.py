@@ -105,11 +105,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except Exception as bug:
             if mode.debug:
                 err.print(traceback.format_exc(), markup=False)
-            fault = StylerError(
-                f"this is a bug: {type(bug).__name__}: {bug}",
-                "run `styler --debug …` for the traceback and report it",
+            error(
+                StylerError(
+                    f"this is a bug: {type(bug).__name__}: {bug}",
+                    "run `styler --debug …` for the traceback and report it",
+                )
             )
-            error(fault)
             raise typer.Exit(int(ExitCode.BUG)) from None
 
     return run

@@ -12,6 +12,8 @@ import typer
 from styler.cli import console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from styler.features import LayerRow
 
 PACKAGES = ("torch", "torchvision", "pillow", "numpy", "safetensors", "imagecodecs", "tifffile")
@@ -48,7 +50,7 @@ def layers(
         console.say(f"with the classifier: {everything.parameters:,} parameters")
 
 
-def _layer_table(rows: list[LayerRow]) -> object:
+def _layer_table(rows: list[LayerRow]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))

@@ -165,8 +165,9 @@ class Extractor(ABC):
             )
         wanted = self.resolve(layers)
         self.check_size((image.shape[2], image.shape[3]), wanted)
-        # On CPUs this layout makes the forward pass a fifth faster in float32 and a third faster
-        # in bfloat16 than channels first, and the backward pass no slower.
+        # On a CPU with AVX-512 this layout makes the forward pass of VGG networks some 15% faster
+        # in float32 and 20 to 35% in bfloat16 than channels first, forward and backward together
+        # no slower, and faster where the losses read the layout as it is.
         ready = self.normalise(image).to(self.dtype, memory_format=torch.channels_last)
         found = self._run(ready, wanted)
         return {layer: found[layer] for layer in wanted}

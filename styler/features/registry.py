@@ -67,12 +67,11 @@ class BackboneSpec:
     Attributes:
         name: what it is asked for by.
         description: one line.
-        architecture: "vgg" networks are built from `blocks`; "torchvision" ones by the function
-            `builder` of ``torchvision.models``.
+        architecture: "vgg" networks are built from `blocks`, "torchvision" ones by the function
+            of that name in ``torchvision.models``.
         preprocessing: what the network wants as input.
         blocks: output channels of each 3×3 convolution of each block (VGG).
         classifier: units of the fully connected layers (VGG), None when there are none.
-        builder: name of the building function (torchvision).
         weights: the files that hold its weights, preferred first.
         embedded: the first of `weights` is part of the package.
         rank: place in the automatic choice, higher is better; 0 is never chosen.
@@ -84,7 +83,6 @@ class BackboneSpec:
     architecture: Literal["vgg", "torchvision"] = "vgg"
     blocks: tuple[tuple[int, ...], ...] = ()
     classifier: tuple[int, ...] | None = None
-    builder: str | None = None
     weights: tuple[WeightFile, ...] = ()
     embedded: bool = False
     rank: int = 0

@@ -60,6 +60,9 @@ _PILLOW: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 }
 _READERS: dict[str, Callable[[bytes], Raster]] = {"PNG": read_png, "TIFF": read_tiff}
 
+# A block of 8×8 pixels takes at least one bit. libjpeg makes up what is missing, without a word.
+_JPEG_MOST_PIXELS = 8 * 64
+
 _silence = threading.RLock()
 
 
@@ -119,6 +122,8 @@ def _quiet() -> Iterator[None]:
 def _read_pillow(data: bytes, kind: str) -> Raster:
     with _PILLOW[kind](io.BytesIO(data)) as image:
         require_size(*image.size)
+        if kind == "JPEG" and image.width * image.height > len(data) * _JPEG_MOST_PIXELS:
+            raise ValueError(f"too few bytes for {image.width}×{image.height} pixels")
         profile, exif = image.info.get("icc_profile"), image.info.get("exif")
         image.load()
         if image.mode == "CMYK":

@@ -66,7 +66,7 @@ def encode(sheet: Sheet, extension: str) -> tuple[bytes, list[str]]:
         The file's bytes, and a notice for each thing that was given up.
 
     Raises:
-        OutputError: the format cannot hold a picture of this size.
+        OutputError: the format cannot hold the picture.
     """
     target = _FORMATS[extension]
     height, width = sheet.pixels.shape[:2]
@@ -79,7 +79,13 @@ def encode(sheet: Sheet, extension: str) -> tuple[bytes, list[str]]:
     notices: list[str] = []
     for step in (_fit_alpha, _fit_depth, _fit_metadata, _fit_profile):
         sheet = step(sheet, target, notices)
-    return target.encode(_quantise(sheet), sheet), notices
+    try:
+        return target.encode(_quantise(sheet), sheet), notices
+    except OSError as fault:  # how Pillow reports that an encoder gave up
+        raise OutputError(
+            f"cannot encode {height}×{width} pixels as {target.name}: {fault}",
+            "write PNG or TIFF instead",
+        ) from fault
 
 
 def _fit_alpha(sheet: Sheet, target: _Format, notices: list[str]) -> Sheet:
@@ -206,7 +212,7 @@ _JPEG = _Format(
     has_alpha=False,
     has_16_bits=False,
     has_metadata=True,
-    longest_side=65535,
+    longest_side=65500,  # libjpeg's limit, a little below the format's 65535
 )
 _WEBP = _Format(
     name="WebP",

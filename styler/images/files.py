@@ -125,7 +125,7 @@ def write_picture(
         icc_profile: an RGB profile: the pixels are converted to it and it is embedded, so that the
             colours look the same; None for plain sRGB.
         exif: an EXIF block, as in `Picture.exif`.
-        recipe: a text to store in the file, see `read_recipe`.
+        recipe: a text to store in the file, usually JSON; see `read_recipe`.
         overwrite: whether an existing file may be replaced.
 
     Returns:
@@ -145,6 +145,9 @@ def write_picture(
         ['BMP cannot hold the recipe: not stored']
         (2, 4)
     """
+    if recipe is not None:
+        # Half characters, as in file names that are not UTF-8, become the escapes JSON has for them.
+        recipe = recipe.encode("utf-8", "backslashreplace").decode()
     target = Path(path)
     require_target(target, overwrite=overwrite)
     if bit_depth not in (8, 16):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import stat
+from itertools import islice
 from pathlib import Path
 
 from styler.errors import ImageError
 from styler.images.sniff import FORMATS, HEAD_LENGTH, looks_like, picture_format
 
 _LISTED = 5
+_LOOKED_AT = 5000
+_ALIKE = 0.7  # the extension alone is alike in every name
 _CONVERT = f"readable are {', '.join(FORMATS)}; convert it to one of them"
 
 
@@ -71,11 +74,11 @@ def _missing_hint(path: Path) -> str:
     """The names most like the missing one, else some of what the folder holds."""
     folder = path.parent
     try:
-        names = sorted(p.name for p in folder.iterdir())
+        names = sorted(p.name for p in islice(folder.iterdir(), _LOOKED_AT))
     except OSError:
         return f"the folder {folder} does not exist or cannot be listed"
     by_lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(path.name.lower(), by_lower, n=3)
+    close = difflib.get_close_matches(path.name.lower(), by_lower, n=3, cutoff=_ALIKE)
     if close:
         return f"did you mean {' or '.join(by_lower[name] for name in close)}?"
     if not names:

@@ -91,12 +91,12 @@ def write_tiff(
 def _require_supported(page: tifffile.TiffPage) -> None:
     """Refuse what would be read wrongly rather than not at all."""
     require_size(page.imagewidth, page.imagelength)
-    if (
-        page.photometric in (_CFA, _LINEAR_RAW)
-        or _DNG_VERSION_TAG in page.tags
-        or page.is_reduced  # a preview in front of the raw data
-    ):
+    if page.photometric in (_CFA, _LINEAR_RAW) or _DNG_VERSION_TAG in page.tags:
         raise ImageError("it is a camera raw file", "develop it to a TIFF or PNG first")
+    if page.is_reduced:
+        raise ImageError(
+            "it starts with a preview, as camera raw files do", "develop it to a TIFF or PNG first"
+        )
     colours = _COLOURS.get(page.photometric)
     if colours is None or (
         page.photometric == _YCBCR and page.compression not in _JPEG_COMPRESSIONS

@@ -102,7 +102,7 @@ def accumulate(
     check_features(features)
     batch, _, height, width = features.shape
     matrix = _positions_last(to_full_precision(features))
-    with without_autocast(features.device):
+    with _without_autocast(features.device):
         if weight is None:
             return FeatureSums(
                 matrix.new_full((batch,), height * width),
@@ -156,7 +156,7 @@ def to_full_precision(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """A context in which matrix products keep the precision of their operands."""
     if torch.amp.autocast_mode.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)

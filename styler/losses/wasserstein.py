@@ -7,11 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from styler.errors import UsageError
 from styler.losses._checks import check_non_negative, check_pair
 from styler.losses.base import StyleLoss
 from styler.losses.moments import Moments, moments_from_sums
-from styler.losses.statistics import FeatureSums, to_full_precision, without_autocast
+from styler.losses.statistics import FeatureSums, to_full_precision
 
 COVARIANCE_RIDGE = 1e-4
 """Added to the diagonal of covariances, as in crowsonkb/style-transfer-pytorch."""
@@ -64,7 +63,7 @@ def gaussian_wasserstein(
         roots by Newton–Schulz iterations in float32, this takes eigenvalues.
     """
     check_non_negative("eps", eps)
-    return _distance(Gaussian(*moments), _with_factor(Gaussian(*target), eps), eps)
+    return _distance(Gaussian(*moments), Gaussian(*target), eps)
 
 
 class WassersteinStyleLoss(StyleLoss[Gaussian]):
@@ -98,34 +97,31 @@ class WassersteinStyleLoss(StyleLoss[Gaussian]):
 
     def prepare(self, represented: Gaussian) -> Gaussian:
         """Mean, covariance and its factor as constants; see `FeatureLoss.prepare`."""
-        return _with_factor(super().prepare(represented._replace(factor=None)), self.eps)
+        target = super().prepare(represented._replace(factor=None))
+        return target._replace(factor=_factor(target.covariance, self.eps))
 
     def compare(self, represented: Gaussian, target: Gaussian) -> Tensor:
         """The mean distance over the batch; see `FeatureLoss.compare`."""
-        if target.factor is None:
-            target = _with_factor(target, self.eps)
         return _distance(represented, target, self.eps).mean()
 
 
-def _with_factor(target: Gaussian, eps: float) -> Gaussian:
-    covariance = _in_double(target.covariance.detach())
+def _factor(covariance: Tensor, eps: float) -> Tensor:
+    covariance = _in_double(covariance.detach())
     covariance = covariance + eps * _identity(covariance)
     finite = torch.isfinite(covariance).all((1, 2), keepdim=True)
     values, vectors = torch.linalg.eigh(torch.where(finite, covariance, _identity(covariance)))
     factor = vectors * values.clamp_min(0).sqrt().unsqueeze(1)
-    return target._replace(factor=torch.where(finite, factor, torch.nan))
+    return torch.where(finite, factor, torch.nan)
 
 
 def _distance(picture: Gaussian, target: Gaussian, eps: float) -> Tensor:
     check_pair(picture.mean, target.mean)
     check_pair(picture.covariance, target.covariance)
-    if target.factor is None:
-        raise UsageError("target has no factor, expected one", "prepare the target first")
+    factor = _factor(target.covariance, eps) if target.factor is None else target.factor
     covariance = _in_double(picture.covariance)
     covariance = covariance + eps * _identity(covariance)
-    with without_autocast(covariance.device):
-        inner = target.factor.mT @ covariance @ target.factor
-    spread = _trace(covariance) + target.factor.square().sum((1, 2)) - 2 * _trace_of_root(inner)
+    inner = factor.mT @ covariance @ factor  # autocasting leaves float64 alone
+    spread = _trace(covariance) + factor.square().sum((1, 2)) - 2 * _trace_of_root(inner)
     shift = _in_double(picture.mean) - _in_double(target.mean.detach())
     distance = (shift.square().sum(1) + spread) / picture.mean.shape[1]
     like = to_full_precision(picture.mean)

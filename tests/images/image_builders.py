@@ -14,6 +14,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 ADOBE_RGB = bytes(imagecodecs.cms_profile("adobergb"))
 
@@ -76,7 +77,9 @@ def exif_block(**tags: Any) -> Image.Exif:
     exif = Image.Exif()
     exif[274] = tags.get("orientation", 1)
     exif[271] = "Acme"
-    exif.get_ifd(0x8769).update({33434: (1, 60), 40962: 17, 40963: 13, 37500: b"maker\0note"})
+    exif.get_ifd(0x8769).update(
+        {33434: IFDRational(1, 60), 40962: 17, 40963: 13, 37500: b"maker\0note"}
+    )
     exif.get_ifd(0x8825)[1] = "N"
     return exif
 

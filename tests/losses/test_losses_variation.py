@@ -77,6 +77,7 @@ def test_batch_and_precision() -> None:
     assert values.shape == (3,)
     torch.testing.assert_close(values[1:2], total_variation(images[1:2]))
     torch.testing.assert_close(TotalVariationLoss("l2", "sum")(images), values.mean())
+    torch.testing.assert_close(TotalVariationLoss("l2", "mean")(images), values.mean() / 90)
     large = (images * 6e4).half()
     torch.testing.assert_close(total_variation(large), total_variation(large.float()))
     assert total_variation(images.double()).dtype == torch.float64

@@ -95,6 +95,15 @@ def test_dead_channels_and_flat_pictures() -> None:
             assert gradient.isfinite().all()
 
 
+def test_eigenvalues_below_rounding_get_no_gradient_from_the_root() -> None:
+    # d/dσ² of σ² − 2σ is 1 − 1/σ: 0.5 at σ = 2, and −1e20 at σ = 1e-20, were that not noise.
+    covariance = torch.diag(torch.tensor([4.0, 1e-40], dtype=torch.float64))[None].requires_grad_()
+    mean, one = torch.zeros(1, 2).double(), torch.eye(2).double()[None]
+    distance = gaussian_wasserstein(Moments(mean, covariance), Moments(mean, one), eps=0)
+    (gradient,) = torch.autograd.grad(distance.sum(), covariance)
+    torch.testing.assert_close(gradient[0].diagonal(), torch.tensor([0.25, 0.5]).double())
+
+
 def test_no_gradient_goes_to_the_target() -> None:
     style = features(1, 3, 4, 4, seed=1).requires_grad_()
     loss = WassersteinStyleLoss()(features(1, 3, 4, 4).requires_grad_(), style)

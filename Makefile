@@ -1,0 +1,32 @@
+# Two commands set up a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := out/chelsea+flow_field.png
+
+.PHONY: demo test lint bench clean
+
+demo: $(READY)  ## Paint a cat in the manner of a night sky; prints where the picture is.
+	@mkdir -p out
+	$(BIN)/styler transfer samples/contents/chelsea.jpg samples/styles/flow_field.jpg -o $(DEMO) --overwrite
+	@echo "The picture is in $(abspath $(DEMO))"
+
+test: $(READY)  ## The whole test suite.
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## Speed and memory beside a peer.
+	$(BIN)/python benchmarks/transfer.py
+
+clean:
+	rm -rf $(VENV) out build dist
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
