@@ -82,7 +82,7 @@ class StyleConfig:
 class SmoothnessConfig:
     """Total variation of the result."""
 
-    weight: NonNegative = 2.0
+    weight: NonNegative = 4.0
     """0 switches it off"""
     norm: Literal["l1", "l2", "half-l2"] = "l2"
     """absolute or squared differences of neighbours, see `styler.losses.total_variation`"""

@@ -138,14 +138,24 @@ def _describe(step: StepEvent) -> str:
 
 
 class _Remaining:
-    """Time left, weighing each step by its number of pixels."""
+    """Time left, weighing each step by its number of pixels.
+
+    The first step is not counted: it loads libraries and warms up.
+    """
 
     def __init__(self, work: list[float]) -> None:
         self.work = work
+        self._first: tuple[float, float] | None = None
 
-    def share(self, step: StepEvent) -> float:
+    def __call__(self, step: StepEvent) -> str:
+        """Such as "1:10 min left"; empty while there is nothing to go by."""
         before = sum(self.work[: step.level])
-        return (before + self.work[step.level] * step.step / max(1, step.steps)) / sum(self.work)
+        share = (before + self.work[step.level] * step.step / step.steps) / sum(self.work)
+        if self._first is None:
+            self._first = (step.seconds, share)
+            return ""
+        seconds, done = step.seconds - self._first[0], share - self._first[1]
+        return f"{duration(seconds * (1 - share) / done)} left"
 
 
 @contextlib.contextmanager
@@ -187,14 +197,12 @@ def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
         task = bars.add_task("starting", total=None, left="")
 
         def show(step: StepEvent) -> None:
-            share = remaining.share(step)
-            left = step.seconds * (1 - share) / share if share else 0.0
             bars.update(
                 task,
                 completed=step.done,
                 total=step.planned,
                 description=_describe(step),
-                left=f"{duration(left)} left",
+                left=remaining(step),
             )
 
         yield show
@@ -205,15 +213,11 @@ def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
 
     def show(step: StepEvent) -> None:
         nonlocal last
+        left = remaining(step)
         if step.step < step.steps and time.monotonic() - last < PLAIN_EVERY:
             return
         last = time.monotonic()
-        share = remaining.share(step)
-        left = step.seconds * (1 - share) / share if share else 0.0
-        err.print(
-            f"step {step.done}/{step.planned}  {_describe(step)}  {duration(left)} left",
-            markup=False,
-        )
+        err.print(f"step {step.done}/{step.planned}  {_describe(step)}  {left}", markup=False)
 
     return show
 

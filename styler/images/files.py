@@ -146,7 +146,7 @@ def write_picture(
         (2, 4)
     """
     if recipe is not None:
-        # Half characters, as in file names that are not UTF-8, become the escapes JSON has for them.
+        # Half characters, as in file names that are not UTF-8, become the escapes of JSON.
         recipe = recipe.encode("utf-8", "backslashreplace").decode()
     target = Path(path)
     require_target(target, overwrite=overwrite)
