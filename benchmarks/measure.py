@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import statistics
@@ -85,7 +86,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
                 f"iterations:\n{errors.read()[-2000:]}"
             )
     after = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
-    intervals = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    intervals = [later - earlier for earlier, later in itertools.pairwise(times)]
     return Run(
         seconds=statistics.median(intervals[WARM_UP:-1]),
         peak=max(before, after),

@@ -21,11 +21,12 @@ s/iteration   median over rounds, with the least and the greatest. In each run t
               loading, targets. Less is better.
 speed-up      the peer's time over this one's, from the runs of the same round, which follow each
               other; median, least and greatest over the rounds. More is better.
-peak MB       resident memory of the process at most, in 10⁶ bytes: median over rounds. `whole`
-              covers the run from start to end: it is what has to be free. `iterating` covers the
-              optimisation alone (Linux only): the peer first builds a classifier that it throws
-              away. `imports` is the share of both that Python, torch and the other libraries
-              take before anything is done.
+peak MB       resident memory of the process at most, from start to end, in 10⁶ bytes: what has
+              to be free. Median over rounds, like the next two.
+iterating     the same during the optimisation alone (Linux only): the peer first builds a
+              classifier that it throws away. Without it the two programs are compared fairly.
+imports       the share of both that Python, torch and the other libraries take before anything
+              is done.
 GFLOP/s       operations of the convolutions, forward and back to the image, per second.
 of matmul     the same as a share of what torch's own matrix product reaches on this machine in
               that precision.
@@ -38,7 +39,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,42 +51,132 @@ from report import save_json, show
 from rich.console import Console
 from rows import PEER, Case, Program, Row, summarise_case
 
+TABLE_WIDTH = 120
 OPTIMIZERS = ("adam", "lbfgs")
+RANDOM_WEIGHTS = (
+    "No weights of VGG-19 are at hand: both programs ran with the same random ones, on whose "
+    "values neither speed nor memory depends. For real ones name the folder of "
+    "vgg19-caffe.safetensors or vgg19-d01eb7cb.pth in STYLER_WEIGHTS_DIR, or bring the file with "
+    "`styler weights import FILE`."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What every run is given."""
+    """What every run is given.
 
+    Args:
+        folder: for results.
+        weights: a .pth file that both programs read.
+        peer: the folder of the peer's package.
+        iterations: measured per run.
+    """
+
+    folder: Path
     weights: Path
     peer: Path
-    folder: Path
     iterations: int
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and report."""
+    """Measure, show, save."""
     given = parse(arguments)
     console = Console()
+    console.width = max(console.width, TABLE_WIDTH)  # rather overlong lines than cut numbers
+    peer = prepare.install_peer()
+    machine = look_at_machine()
+    competitors = programs(machine)
+    cases = [Case(side=s, optimizer=o) for s in given.sizes for o in given.optimizers]
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="styler-bench-") as name:
         folder = Path(name)
-        peer = prepare.install_peer()
-        machine = look_at_machine()
         weights, real = prepare.weights(folder)
-        if not real:
-            console.print(
-                "No VGG-19 weights at hand: both programs get the same random ones. Speed and "
-                "memory do not depend on their values. For real ones, name the folder of "
-                "vgg19-caffe.safetensors or vgg19-d01eb7cb.pth in STYLER_WEIGHTS_DIR, or bring "
-                "the file with: styler weights import FILE",
-                highlight=False,
-            )
-        inputs = Inputs(weights=weights, peer=peer, folder=folder, iterations=given.iterations)
-        rows: list[Row] = []
-        for case in cases(given.sizes, given.optimizers):
+        inputs = Inputs(folder=folder, weights=weights, peer=peer, iterations=given.iterations)
+        for case in cases:
             pictures = prepare.pictures(case.side, folder)
-            runs = measure_case(case, pictures, programs(machine), inputs, given.rounds, console)
+            runs: dict[Program, list[Run]] = {program: [] for program in competitors}
+            for turn in range(given.rounds):
+                for program in competitors:
+                    label = f"{case.side} px, {case.optimizer}, round {turn + 1}/{given.rounds}"
+                    with console.status(f"{label}: {program.name} {program.precision}"):
+                        runs[program].append(run(program, case, pictures, inputs))
             rows += summarise_case(case, pictures.size, runs, machine)
-    show(rows, machine, console, real_weights=real, rounds=given.rounds)
+    notes = [f"{given.rounds} rounds of {given.iterations} iterations."]
+    if not real:
+        notes.append(RANDOM_WEIGHTS)
+    show(rows, machine, console, notes=notes)
     if given.json:
-        save_json(given.json, rows, machine, settings={**vars(given), "real_weights": real})
+        settings = {
+            "rounds": given.rounds,
+            "iterations": given.iterations,
+            "weights": "real" if real else "random",
+        }
+        save_json(given.json, rows, machine, settings)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Speed and memory beside neural-style.")
+    parser.add_argument("--sizes", type=sides, default=[256, 512], help="long sides in pixels")
+    parser.add_argument("--optimizers", type=optimizers, default=list(OPTIMIZERS))
+    parser.add_argument("--rounds", type=count, default=3, help="runs of each program")
+    parser.add_argument("--iterations", type=count, default=8, help="measured in each run")
+    parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    return parser.parse_args(arguments)
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return number
+
+
+def sides(text: str) -> list[int]:
+    found = [count(part) for part in text.split(",")]
+    if min(found) < 64 or any(side % 4 for side in found):
+        raise argparse.ArgumentTypeError(f"expected multiples of 4 from 64, got {text}")
+    return found
+
+
+def optimizers(text: str) -> list[str]:
+    found = text.split(",")
+    if not set(found) <= set(OPTIMIZERS):
+        raise argparse.ArgumentTypeError(f"expected {' or '.join(OPTIMIZERS)}, got {text}")
+    return found
+
+
+def programs(machine: Machine) -> list[Program]:
+    """The competitors, in the order in which they take turns."""
+    precisions = ("bf16", "fp32") if machine.bf16 else ("fp32",)
+    return [PEER, *(Program(name="styler", precision=precision) for precision in precisions)]
+
+
+def run(program: Program, case: Case, pictures: Pictures, inputs: Inputs) -> Run:
+    """One run of one program."""
+    worker = [sys.executable, str(prepare.WORKERS)]
+    content, style = str(pictures.content), str(pictures.style)
+    output, weights = str(inputs.folder / "result.png"), str(inputs.weights)
+    iterations = str(inputs.iterations + EXTRA)
+    if program != PEER:
+        own = [content, style, output, weights, case.optimizer, program.precision]
+        return measure([*worker, "styler", *own, str(case.side), iterations])
+    options = {
+        "content_image": content,
+        "style_image": style,
+        "output_image": output,
+        "model_file": weights,
+        "image_size": str(case.side),
+        "num_iterations": iterations,
+        "optimizer": case.optimizer,
+        "init": "image",
+        "gpu": "c",
+        "print_iter": "1",
+        "save_iter": "0",
+    }
+    flags = [word for name, value in options.items() for word in (f"-{name}", value)]
+    command = [*worker, "peer", *flags, "-disable_check"]
+    return measure(command, {"PYTHONPATH": str(inputs.peer)})
+
+
+if __name__ == "__main__":
+    main()

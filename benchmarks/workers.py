@@ -12,6 +12,7 @@ Both programs report alike: `Imported N MB` once the libraries are there, then f
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import time
@@ -106,9 +107,7 @@ def styler(arguments: list[str]) -> None:
     recipe = {
         "backbone": {"weights": given.weights},
         "init": {"kind": "content"},
-        "smoothness": {
-            "weight": PEER_SMOOTHNESS * PEER_LIMIT, "norm": "l1", "reduction": "sum"
-        },
+        "smoothness": {"weight": PEER_SMOOTHNESS * PEER_LIMIT, "norm": "l1", "reduction": "sum"},
         "optimizer": {"name": given.optimizer, "lr": 1.0, "clamp": "end"},
         "schedule": {"size": given.size, "scales": 1, "steps": [given.iterations]},
         "runtime": {"device": "cpu", "precision": given.precision},
@@ -124,16 +123,15 @@ def styler(arguments: list[str]) -> None:
 
     content, style = (read_picture(path).pixels for path in (given.content, given.style))
     result = transfer(content, style, config, callbacks=[tell])
-    write_picture(result.image, given.output)
+    write_picture(given.output, result.image, overwrite=True)
 
 
 def peer(arguments: list[str]) -> None:
     """The entry point of the peer's command, after saying what its imports take."""
     sys.argv[1:] = arguments  # it reads them when it is imported
-    from neural_style.neural_style import main
-
+    program = importlib.import_module("neural_style.neural_style")
     report_imports()
-    main()
+    program.main()
 
 
 def report_imports() -> None:

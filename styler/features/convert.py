@@ -1,4 +1,4 @@
-"""Weights files brought by the user become small ones in the cache."""
+"""Weights files brought by the user become smaller ones in the cache."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from torch import Tensor
 
 from styler.errors import BackboneError, OutputError, did_you_mean
 from styler.features.locate import CACHE_VARIABLE, weights_cache
-from styler.features.registry import BACKBONES, BackboneSpec, get_backbone
+from styler.features.registry import BACKBONES, TORCHVISION_PREFIX, BackboneSpec, get_backbone
 from styler.features.tensor_files import (
     digest_file,
     file_sha256,
     pack_metadata,
     read_tensors,
 )
-from styler.features.weights import LoadedWeights, load_weights, vgg_state
+from styler.features.weights import LoadedWeights, load_weights, network_state
+
+_PRECISIONS = {
+    "vgg": "convolutions only, rounded to float16",
+    "torchvision": "rounded to float16, except vectors",
+}
 
 
 def import_weights(file: Path, name: str | None = None) -> Path:
-    """Stores a weights file in the cache, as convolutions only and in float16.
+    """Stores a weights file in the cache in float16, of VGG networks the convolutions only.
 
-    Of the 548 MB of VGG-19 some 40 MB remain. Rounding to float16 moves each weight by at most
-    one part in 2048, or by 3e-8 where it is smaller than 6e-5; features
-    move by less than a thousandth.
+    Of the 548 MB of VGG-19 some 40 MB remain. Of other networks all is kept but auxiliary
+    classifiers, and vectors (biases, batch normalisation) keep their precision. Rounding to
+    float16 moves each weight by at most one part in 2048, or by 3e-8 where it is smaller than
+    6e-5; features of VGG networks move by less than a thousandth.
 
     Args:
         file: a ``.pth`` or ``.safetensors`` file with torchvision's keys or ours.
@@ -58,9 +64,10 @@ def identify(file: Path) -> BackboneSpec:
             return spec
     file_sha256(file)  # an unreadable file is told as such
     tensors, metadata = read_tensors(file)
-    if metadata.get("backbone") in BACKBONES:
-        return BACKBONES[metadata["backbone"]]
-    fitting = [spec for spec in BACKBONES.values() if _fits(spec, tensors, file)]
+    told = metadata.get("backbone", "")
+    if told in BACKBONES or told.startswith(TORCHVISION_PREFIX):
+        return get_backbone(told)
+    fitting = _fitting("vgg", tensors, file) or _fitting_torchvision(tensors, file)
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
@@ -71,11 +78,21 @@ def identify(file: Path) -> BackboneSpec:
     )
 
 
+def _fitting(architecture: str, tensors: Mapping[str, Tensor], file: Path) -> list[BackboneSpec]:
+    candidates = [spec for spec in BACKBONES.values() if spec.architecture == architecture]
+    return [spec for spec in candidates if _fits(spec, tensors, file)]
+
+
+def _fitting_torchvision(tensors: Mapping[str, Tensor], file: Path) -> list[BackboneSpec]:
+    from styler.features.torchvision_models import torchvision_models
+
+    torchvision_models()  # were it unusable, no file would fit
+    return _fitting("torchvision", tensors, file)
+
+
 def _fits(spec: BackboneSpec, tensors: Mapping[str, Tensor], file: Path) -> bool:
-    if spec.architecture != "vgg":
-        return False
     try:
-        vgg_state(spec, tensors, file)
+        network_state(spec, tensors, file)
     except BackboneError:
         return False
     return True
@@ -83,7 +100,7 @@ def _fits(spec: BackboneSpec, tensors: Mapping[str, Tensor], file: Path) -> bool
 
 def store_weights(spec: BackboneSpec, loaded: LoadedWeights) -> Path:
     """Writes weights to the cache as `import_weights` does, with their digest beside them."""
-    halved = {key: value.to(torch.float16).contiguous() for key, value in loaded.state.items()}
+    halved = {key: _halved(spec, value) for key, value in loaded.state.items()}
     beyond = [key for key, value in halved.items() if not bool(torch.isfinite(value).all())]
     if beyond:
         raise BackboneError(
@@ -94,7 +111,7 @@ def store_weights(spec: BackboneSpec, loaded: LoadedWeights) -> Path:
     metadata = {
         **loaded.metadata,
         "backbone": spec.name,
-        "precision": "convolutions only, rounded to float16",
+        "precision": _PRECISIONS[spec.architecture],
         "original": loaded.path.name,
         "original_sha256": loaded.sha256,
     }
@@ -115,6 +132,12 @@ def store_weights(spec: BackboneSpec, loaded: LoadedWeights) -> Path:
             os.replace(written, target)
             os.replace(digest_file(written), digest_file(target))
     return target
+
+
+def _halved(spec: BackboneSpec, value: Tensor) -> Tensor:
+    # Variances of batch normalisation span more decades than float16 has, and take little room.
+    whole = spec.architecture == "torchvision" and (value.ndim < 2 or not value.is_floating_point())
+    return (value if whole else value.to(torch.float16)).contiguous()
 
 
 @contextmanager

@@ -28,8 +28,8 @@ def load_extractor(
     """Loads a network whose weights are at hand. Nothing is downloaded.
 
     Args:
-        name: a registered network, or "auto" for the best one at hand; with a weights file given,
-            "auto" is the network that the file is for.
+        name: a registered network, ``torchvision:NAME``, or "auto" for the best one at hand; with
+            a weights file given, "auto" is the network that the file is for.
         device: where to compute.
         dtype: torch.float32, torch.bfloat16 (faster; features of photographs differ by 0.4 to
             0.8%) or torch.float64.
@@ -40,8 +40,9 @@ def load_extractor(
         The extractor.
 
     Raises:
-        BackboneError: the network is unknown, its weights are missing or damaged.
-        ConfigError: the precision or the pooling is unknown.
+        BackboneError: the network is unknown, its weights are missing or damaged, or it needs
+            torchvision and that does not work.
+        ConfigError: the precision or the pooling is unknown, or cannot be had of this network.
         DeviceError: there is no such device.
 
     Example:
@@ -51,7 +52,12 @@ def load_extractor(
     """
     place = _device(device)
     spec, path = _locate(name, place, weights)
-    return VggExtractor(spec, load_weights(spec, path), device=place, dtype=dtype, pooling=pooling)
+    loaded = load_weights(spec, path)
+    if spec.architecture == "vgg":
+        return VggExtractor(spec, loaded, device=place, dtype=dtype, pooling=pooling)
+    from styler.features.traced_extractor import TracedExtractor
+
+    return TracedExtractor(spec, loaded, device=place, dtype=dtype, pooling=pooling)
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -55,7 +55,7 @@ def resolve_layer(name: str, available: Sequence[str]) -> str:
     for candidate in (folded, _from_alias(folded)):
         if candidate in by_folded:
             return by_folded[candidate]
-    raise ConfigError(f"unknown layer '{name}'", _hint(wanted, available))
+    raise ConfigError(f"unknown layer '{name}'", nearest(wanted, available))
 
 
 def _from_alias(folded: str) -> str | None:
@@ -69,10 +69,18 @@ def _from_alias(folded: str) -> str | None:
     return None
 
 
-def _hint(name: str, available: Sequence[str]) -> str | None:
-    nearest = did_you_mean(name.lower(), available)
-    if nearest is None or nearest.startswith("did you mean"):
-        return nearest
+def nearest(name: str, available: Sequence[str]) -> str | None:
+    """A hint with the names nearest to a mistyped one, or with the first of many.
+
+    Example:
+        >>> nearest("relu41", ["relu4_1", "pool1"])
+        'did you mean relu4_1?'
+        >>> nearest("x", [f"c{number}" for number in range(17)])[-14:]
+        'c15 and 1 more'
+    """
+    hint = did_you_mean(name.lower(), available)
+    if hint is None or hint.startswith("did you mean"):
+        return hint
     return _known(available)
 
 

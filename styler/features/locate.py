@@ -76,6 +76,11 @@ def _in_folder(spec: BackboneSpec, folder: Path) -> Iterator[Path]:
     for name in (spec.stored_name, *(entry.filename for entry in spec.weights)):
         if (folder / name).is_file():
             yield folder / name
+    if spec.architecture == "torchvision":  # files of earlier releases have other digests
+        named = {entry.filename for entry in spec.weights}
+        for path in sorted(folder.glob(f"{spec.builder}-*.pth")):
+            if path.name not in named:
+                yield path
 
 
 def choose_backbone(device_type: str, path: Path | None = None) -> tuple[BackboneSpec, Path]:
@@ -103,7 +108,8 @@ def choose_backbone(device_type: str, path: Path | None = None) -> tuple[Backbon
 def missing_weights(spec: BackboneSpec) -> BackboneError:
     """The error for a network without weights: its hint names the ways to get them."""
     fetch = f", download them with `styler weights fetch {spec.name}`" if _has_url(spec) else ""
-    names = " or ".join(entry.filename for entry in spec.weights)
+    stored = [spec.stored_name] if spec.architecture == "torchvision" else []
+    names = " or ".join([*stored, *(entry.filename for entry in spec.weights)])
     return BackboneError(
         f"no weights for {spec.name}" + (f": found no {names}" if names else ""),
         "use the embedded network (`--backbone vgg-lite`), bring a file "

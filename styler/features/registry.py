@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -68,7 +69,7 @@ class BackboneSpec:
         name: what it is asked for by.
         description: one line.
         architecture: "vgg" networks are built from `blocks`, "torchvision" ones by the function
-            of that name in ``torchvision.models``.
+            `builder` of ``torchvision.models``.
         preprocessing: what the network wants as input.
         blocks: output channels of each 3×3 convolution of each block (VGG).
         classifier: units of the fully connected layers (VGG), None when there are none.
@@ -88,13 +89,33 @@ class BackboneSpec:
     rank: int = 0
 
     @property
+    def builder(self) -> str:
+        """Name of the function that builds it (torchvision)."""
+        return self.name.removeprefix(TORCHVISION_PREFIX)
+
+    @property
     def stored_name(self) -> str:
-        """Name of the file that an import or a download leaves in the cache."""
+        """Name of the file that an import or a download leaves in the cache.
+
+        Those of VGG networks hold the convolutions alone.
+        """
+        if self.architecture == "torchvision":
+            return f"{self.builder}.safetensors"
         return f"{self.name}.features.safetensors"
 
 
+TORCHVISION_PREFIX = "torchvision:"
+"""Of the names of networks that have no record of their own."""
+
+TORCHVISION_SOURCE = "torchvision, trained on ImageNet"
+TORCHVISION_LICENCE = "BSD-3-Clause (torchvision)"
+
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""Mean and deviation of ImageNet's RGB values, as all torchvision models use them."""
+"""Mean and deviation of ImageNet's RGB values, as torchvision's networks use them."""
+
+INCEPTION = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""An input of [−1, 1], as the Inception networks were trained with. torchvision gets there from
+`IMAGENET` by its option ``transform_input``, which is therefore off."""
 
 CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), channel_order="bgr", scale=255.0)
 """Mean BGR values of ImageNet in the release of VGG by Simonyan & Zisserman."""
@@ -103,9 +124,40 @@ _VGG16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 _VGG19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 _LITE = ((32,) * 2, (64,) * 2, (128,) * 3, (192,) * 3, (192,))
 _CLASSIFIER = (4096, 4096, 1000)
-_TORCHVISION = "torchvision, trained on ImageNet"
-_TORCHVISION_LICENCE = "BSD-3-Clause (torchvision)"
 _OXFORD = "Simonyan & Zisserman 2014, Visual Geometry Group, Oxford"
+
+
+def torchvision_digest(filename: str) -> str | None:
+    """The beginning of a file's SHA-256 that torchvision puts in its name.
+
+    Example:
+        >>> torchvision_digest("vgg16-397923af.pth"), torchvision_digest("vgg16.pth")
+        ('397923af', None)
+    """
+    match = re.search(r"-([0-9a-f]{8,64})\.pth$", filename)
+    return match[1] if match else None
+
+
+def _torchvision(
+    name: str, description: str, *filenames: str, preprocessing: Preprocessing = IMAGENET
+) -> BackboneSpec:
+    return BackboneSpec(
+        name=name,
+        description=f"{description}, with torchvision's weights",
+        preprocessing=preprocessing,
+        architecture="torchvision",
+        weights=tuple(
+            WeightFile(
+                filename=filename,
+                licence=TORCHVISION_LICENCE,
+                source=TORCHVISION_SOURCE,
+                url=f"https://download.pytorch.org/models/{filename}",
+                sha256=torchvision_digest(filename),
+            )
+            for filename in filenames
+        ),
+    )
+
 
 _SPECS = (
     BackboneSpec(
@@ -133,8 +185,8 @@ _SPECS = (
         weights=(
             WeightFile(
                 filename="vgg16-397923af.pth",
-                licence=_TORCHVISION_LICENCE,
-                source=_TORCHVISION,
+                licence=TORCHVISION_LICENCE,
+                source=TORCHVISION_SOURCE,
                 url="https://download.pytorch.org/models/vgg16-397923af.pth",
                 sha256="397923af",
             ),
@@ -150,8 +202,8 @@ _SPECS = (
         weights=(
             WeightFile(
                 filename="vgg19-dcbb9e9d.pth",
-                licence=_TORCHVISION_LICENCE,
-                source=_TORCHVISION,
+                licence=TORCHVISION_LICENCE,
+                source=TORCHVISION_SOURCE,
                 url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
                 sha256="dcbb9e9d",
             ),
@@ -175,6 +227,21 @@ _SPECS = (
         ),
         rank=4,
     ),
+    _torchvision("alexnet", "AlexNet", "alexnet-owt-7be5be79.pth"),
+    _torchvision("squeezenet1_0", "SqueezeNet 1.0, of 2.5 MB", "squeezenet1_0-b66bff10.pth"),
+    _torchvision(
+        "googlenet",
+        "GoogLeNet, the network of the first deep dreams",
+        "googlenet-1378be20.pth",
+        preprocessing=INCEPTION,
+    ),
+    _torchvision(
+        "inception_v3",
+        "Inception v3",
+        "inception_v3_google-0cc3c7bd.pth",
+        preprocessing=INCEPTION,
+    ),
+    _torchvision("resnet50", "ResNet-50", "resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"),
 )
 
 BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
@@ -185,19 +252,26 @@ def get_backbone(name: str) -> BackboneSpec:
     """The record of a network.
 
     Args:
-        name: a key of `BACKBONES`, in any case.
+        name: a key of `BACKBONES`, or ``torchvision:NAME`` for any classification network of
+            ``torchvision.models``, in any case.
 
     Returns:
         Its record.
 
     Raises:
-        BackboneError: there is no such network.
+        BackboneError: there is no such network, or torchvision is needed and does not work.
 
     Example:
         >>> get_backbone("vgg19").blocks[2]
         (256, 256, 256, 256)
     """
-    spec = BACKBONES.get(name.strip().lower())
+    wanted = name.strip().lower()
+    builder = wanted.removeprefix(TORCHVISION_PREFIX)
+    spec = BACKBONES.get(builder)
+    if builder != wanted and (spec is None or spec.architecture != "torchvision"):
+        from styler.features.torchvision_models import torchvision_spec
+
+        return torchvision_spec(builder)
     if spec is None:
         raise BackboneError(f"unknown backbone '{name}'", did_you_mean(name, BACKBONES))
     return spec

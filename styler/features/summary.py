@@ -1,4 +1,4 @@
-"""What a network costs and sees, layer by layer, worked out from its record alone."""
+"""What a network costs and sees, layer by layer, worked out without its weights."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
-from styler.errors import BackboneError, ImageError
+from styler.errors import ImageError
 from styler.features.network import Op, minimum_side, output_side, vgg_ops
 from styler.features.receptive_field import chain_fields
 from styler.features.registry import BackboneSpec
 
-_BYTES = 4
-"""Of a float32."""
+FLOAT32_BYTES = 4
 
 _CLASSIFIER_GRID = 7
 """VGG classifiers read a 7×7 map, to which torchvision pools whatever size arrives."""
@@ -27,15 +26,16 @@ class LayerRow:
 
     Attributes:
         name: canonical layer name.
-        kind: "conv", "relu", "pool" or "linear".
+        kind: "conv", "relu", "pool", "norm" or "linear", else the module's type.
         shape: (channels, height, width) of its output.
         parameters: learned numbers.
         weights: those of them that are no bias.
         macs: multiplications with addition for one image.
         bytes: of its output in float32.
-        receptive_field: side of what a unit sees, in pixels; None where it is the whole image.
-        stride: distance of neighbouring units in pixels; None where there is one unit.
-        window: first and last pixel that unit 0 sees along an axis; None as above.
+        receptive_field: side of what a unit sees, in pixels, the larger of the two; None where it
+            is the whole image or not known.
+        stride: distance of neighbouring units in pixels; None as above.
+        window: first and last pixel that unit 0 sees along that axis; None as above.
     """
 
     name: str
@@ -68,19 +68,21 @@ class Totals:
 
 
 def summarise(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
-    """Measures a VGG network without its weights.
+    """Measures a network without its weights.
 
     Args:
         spec: the network.
         size: (height, width) of the image in pixels.
 
     Returns:
-        One row per layer, in order, with ``fc6``, ``fc7``, ``fc8`` last when the network has a
-        classifier. The extractor has no use for those and never loads them.
+        One row per layer, in order. A VGG network has ``fc6``, ``fc7``, ``fc8`` last when it has a
+        classifier, which the extractor has no use for and never loads. A torchvision network
+        has one row per call of a module; what is computed between modules has none.
 
     Raises:
         ImageError: the image is too small for the last layer.
-        BackboneError: the network is not a VGG.
+        BackboneError: torchvision is needed and does not work, or the network has weights
+            outside of convolutions, linear layers and batch normalisation.
 
     Example:
         >>> from styler.features.registry import get_backbone
@@ -88,11 +90,10 @@ def summarise(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
         >>> totals(rows).parameters
         138357544
     """
-    if spec.architecture != "vgg":
-        raise BackboneError(
-            f"a summary needs a VGG network, got '{spec.name}'",
-            "load it and ask the extractor for channels and strides instead",
-        )
+    if spec.architecture == "torchvision":
+        from styler.features.traced_summary import traced_rows
+
+        return traced_rows(spec, size)
     ops = vgg_ops(spec.blocks)
     least = minimum_side(ops)
     if min(size) < least:
@@ -118,7 +119,7 @@ def _features(ops: tuple[Op, ...], size: tuple[int, int]) -> Iterator[LayerRow]:
             parameters=weights + (op.out_channels if op.kind == "conv" else 0),
             weights=weights,
             macs=weights * height * width,
-            bytes=_BYTES * prod(shape),
+            bytes=FLOAT32_BYTES * prod(shape),
             receptive_field=window.size,
             stride=window.jump,
             window=(window.first, window.last),
@@ -136,7 +137,7 @@ def _classifier(spec: BackboneSpec, channels: int) -> Iterator[LayerRow]:
             parameters=weights + units,
             weights=weights,
             macs=weights,
-            bytes=_BYTES * units,
+            bytes=FLOAT32_BYTES * units,
             receptive_field=None,
             stride=None,
             window=None,

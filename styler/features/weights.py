@@ -13,7 +13,7 @@ from torch import Tensor
 from styler.errors import BackboneError
 from styler.features.locate import present_weights
 from styler.features.network import vgg_ops
-from styler.features.registry import BackboneSpec
+from styler.features.registry import BackboneSpec, torchvision_digest
 from styler.features.tensor_files import digest_file, file_sha256, read_tensors
 
 
@@ -53,16 +53,16 @@ class WeightReport:
 
 
 def load_weights(spec: BackboneSpec, path: Path) -> LoadedWeights:
-    """Reads and checks the weights of a VGG network.
+    """Reads and checks the weights of a network.
 
     A file under a registered name, or one with a ``.sha256`` file beside it, must have the digest
     given there. ``.pth`` files go through torch's restricted unpickler, which runs no code of
-    theirs, and classifier weights are left on disk.
+    theirs, and the classifier of a VGG network is left on disk.
 
     Args:
         spec: the network.
-        path: a ``.safetensors`` or ``.pth`` file with keys ``conv1_1.weight`` or, as torchvision
-            has them, ``features.0.weight``.
+        path: a ``.safetensors`` or ``.pth`` file with torchvision's keys; those of VGG networks
+            may also be ``conv1_1.weight`` and so on.
 
     Returns:
         Its tensors, in the file's precision.
@@ -86,7 +86,7 @@ def load_weights(spec: BackboneSpec, path: Path) -> LoadedWeights:
             "get it again; if you changed it on purpose, give it another name",
         )
     tensors, metadata = read_tensors(path)
-    state = vgg_state(spec, tensors, path)
+    state = network_state(spec, tensors, path)
     return LoadedWeights(state=state, sha256=digest, path=path, metadata=metadata)
 
 
@@ -108,8 +108,12 @@ def _verify(spec: BackboneSpec, path: Path) -> WeightReport:
     if expected is not None and not digest.startswith(expected):
         problem = f"sha256 {expected} expected"
         return WeightReport(path=path, sha256=digest, status="mismatch", problem=problem)
+    if spec.architecture == "torchvision":
+        from styler.features.torchvision_models import torchvision_models
+
+        torchvision_models()  # that it does not work is no fault of the file
     try:
-        vgg_state(spec, read_tensors(path)[0], path)
+        network_state(spec, read_tensors(path)[0], path)
     except BackboneError as error:
         return WeightReport(path=path, sha256=digest, status="damaged", problem=error.message)
     return WeightReport(path=path, sha256=digest, status="unknown" if expected is None else "ok")
@@ -119,11 +123,28 @@ def _expected_digest(spec: BackboneSpec, path: Path) -> str | None:
     for entry in spec.weights:
         if entry.filename == path.name and entry.sha256 is not None:
             return entry.sha256
+    if spec.architecture == "torchvision" and torchvision_digest(path.name):
+        return torchvision_digest(path.name)
     try:
         words = digest_file(path).read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError):
         return None
     return words[0] if words else None
+
+
+def network_state(
+    spec: BackboneSpec, tensors: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """The tensors that a network needs from those of a file, checked.
+
+    Raises:
+        BackboneError: tensors are missing, of another network, or not finite numbers.
+    """
+    if spec.architecture == "vgg":
+        return vgg_state(spec, tensors, path)
+    from styler.features.torchvision_models import torchvision_state
+
+    return torchvision_state(spec, tensors, path)
 
 
 def vgg_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
@@ -151,27 +172,47 @@ def vgg_state(spec: BackboneSpec, tensors: Mapping[str, Tensor], path: Path) -> 
     Raises:
         BackboneError: tensors are missing, of another network, not floating, or not finite.
     """
-    renamed = _our_names(spec, tensors)
     shapes = vgg_shapes(spec)
+    expected = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+    return check_state(spec, expected, _our_names(spec, tensors), path)
+
+
+def check_state(
+    spec: BackboneSpec, expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """Makes sure that tensors are those of a network: all, no others, and sane.
+
+    Args:
+        spec: the network.
+        expected: tensors of the right shapes and kinds, without contents.
+        found: the file's tensors under the same names.
+        path: the file, for messages.
+
+    Returns:
+        `found` in the order of `expected`.
+
+    Raises:
+        BackboneError: tensors are missing, of another network, of another kind, or not finite.
+    """
     hint = f"give the weights of {spec.name}, or name the network that these are for"
-    foreign = sorted(key for key in renamed if key not in shapes)
-    missing = sorted(key for key in shapes if key not in renamed)
+    foreign = sorted(key for key in found if key not in expected)
+    missing = sorted(key for key in expected if key not in found)
     if foreign or missing:
         fault = f"has no {missing[0]}" if missing else f"has {foreign[0]}, which that network lacks"
         raise BackboneError(f"{path} does not fit {spec.name}: it {fault}", hint)
-    for key, shape in shapes.items():
-        tensor = renamed[key]
-        if tuple(tensor.shape) != shape:
+    for key, like in expected.items():
+        tensor = found[key]
+        if tensor.shape != like.shape:
             raise BackboneError(
-                f"{path} does not fit {spec.name}: {key} should have shape {shape}, "
+                f"{path} does not fit {spec.name}: {key} should have shape {tuple(like.shape)}, "
                 f"has {tuple(tensor.shape)}",
                 hint,
             )
-        if not _usable(tensor):
+        if not _usable(tensor, like):
             raise BackboneError(
                 f"{path} is damaged: {key} is not all finite numbers", "get the file again"
             )
-    return {key: renamed[key] for key in shapes}
+    return {key: found[key] for key in expected}
 
 
 def _our_names(spec: BackboneSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -188,10 +229,10 @@ def _our_names(spec: BackboneSpec, tensors: Mapping[str, Tensor]) -> dict[str, T
     return renamed
 
 
-def _usable(tensor: Tensor) -> bool:
+def _usable(tensor: Tensor, like: Tensor) -> bool:
     if tensor.layout is not torch.strided or tensor.device.type != "cpu":
         return False
     # The extremes of numbers with a NaN among them are NaN.
-    return tensor.is_floating_point() and all(
+    return tensor.is_floating_point() == like.is_floating_point() and all(
         bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor)
     )

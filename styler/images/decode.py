@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import (
@@ -96,7 +97,8 @@ def decode(data: bytes, kind: str, path: Path) -> Raster:
 
 def _reason(fault: Exception) -> str:
     """What the decoder said, in brackets; nothing when that would be a riddle."""
-    if not isinstance(fault, _TELLING) or isinstance(fault, UnicodeError):
+    # imagecodecs takes some of libpng's messages from memory that is gone by then.
+    if not isinstance(fault, _TELLING) or isinstance(fault, (UnicodeError, imagecodecs.PngError)):
         return ""
     text = " ".join(str(fault).split()).rstrip(".")[:160]
     return f" ({text})" if text else ""

@@ -132,8 +132,8 @@ def lut_profile(
 
 
 def ink_lab(c: float, m: float, y: float, k: float) -> tuple[float, float, float]:
-    """A made-up press: no ink is white, colours add up to a dark tint, black to black."""
-    paper = 1 - k
+    """A made-up press: no ink is white, colours add up to a dark tint, black to a dark grey."""
+    paper = 1 - 0.88 * k
     return (
         100 * paper * (1 - 0.35 * c - 0.4 * m - 0.1 * y),
         paper * (60 * m - 30 * c),

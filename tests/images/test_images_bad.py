@@ -6,6 +6,7 @@ import os
 import struct
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +194,47 @@ def test_truncated_files(
     assert capfd.readouterr() == ("", "")
 
 
+def patched_tiff(code: int, value: int, **options: object) -> bytes:
+    """A TIFF of one strip with one number in its directory changed."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, noise(8, 8, 3), photometric="rgb", metadata=None, **options)
+    data = bytearray(buffer.getvalue())
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tag = file.pages[0].tags[code]
+    data[tag.valueoffset : tag.valueoffset + 4] = struct.pack("<I", value)
+    return bytes(data)
+
+
+def test_strips_that_are_not_there_do_not_become_black(tmp_path: Path) -> None:
+    assert "truncated" in refusal_of(tmp_path, patched_tiff(279, 0)).message  # no bytes
+    assert "truncated" in refusal_of(tmp_path, patched_tiff(273, 10**6)).message  # beyond the end
+    buffer = io.BytesIO()
+    values = noise(16, 16, 3)
+    tifffile.imwrite(buffer, values, photometric="rgb", compression="jpeg", metadata=None)
+    # The JPEG decoder would fill up the cut strip with grey.
+    assert "truncated" in refusal_of(tmp_path, buffer.getvalue()[:-40]).message
+
+
+def test_tifffile_is_kept_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = patched_tiff(296, 99, extratags=[(65000, 2, 3, "abc", True)])  # no such unit
+    entry = data.index(struct.pack("<HH", 65000, 2))
+    data = data[: entry + 2] + struct.pack("<H", 77) + data[entry + 4 :]  # no such type
+    (tmp_path / "a.tif").write_bytes(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        file.pages[0].tags.valueof(65000)
+    assert caplog.records
+    caplog.clear()
+    assert read_picture(tmp_path / "a.tif").size == (8, 8)
+    assert not caplog.records
+
+
+def test_messages_hold_no_stray_bytes(tmp_path: Path) -> None:
+    data = bytearray(encoded(noise(4, 4, 3), "PNG"))
+    data[24] = 7  # a bit depth that does not exist, under a right checksum
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    assert refusal_of(tmp_path, bytes(data)).message.endswith("damaged or truncated PNG file")
+
+
 def test_a_png_without_its_end(tmp_path: Path) -> None:
     data = raw_png((2, 1, 8, 0), b"\0\1\2", end=False)
     assert "ends too early" in refusal_of(tmp_path, data).message
@@ -221,6 +263,7 @@ def test_libpng_is_kept_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str])
 
 def test_pixels_without_area(tmp_path: Path) -> None:
     assert "0×4" in refusal_of(tmp_path, raw_png((0, 4, 8, 2), b"")).message
+    assert "4×0" in refusal_of(tmp_path, raw_png((4, 0, 8, 2), b"")).message
     bmp = bytearray(encoded(noise(4, 4), "BMP"))
     bmp[18:22] = bytes(4)
     refusal_of(tmp_path, bytes(bmp))

@@ -134,6 +134,35 @@ def test_unprinted_paper_is_white(tmp_path: Path) -> None:
     np.testing.assert_allclose(colours(tmp_path / "a.jpg"), 1, atol=0.005)
 
 
+def rgb_profile(**curve: object) -> bytes:
+    """sRGB's primaries with another curve."""
+    return bytes(
+        imagecodecs.cms_profile(
+            "rgb",
+            whitepoint=(0.3127, 0.329),
+            primaries=(0.64, 0.33, 0.3, 0.6, 0.15, 0.06),
+            **curve,
+        )
+    )
+
+
+def srgb_curve(error: float) -> np.ndarray:
+    """sRGB's curve from code value to light, too bright by `error` in the middle."""
+    code = np.linspace(0, 1, 4096)
+    light = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+    bump = error * 4 * code * (1 - code)
+    return ((light + bump) * 65535).round().astype(np.uint16)
+
+
+def test_a_profile_whose_chunk_is_damaged_is_ignored(tmp_path: Path) -> None:
+    values = noise(4, 4, 3, dtype=np.uint16)
+    data = png16(values, iccp(ADOBE_RGB))
+    at = data.index(b"iCCP") + 4 + len(iccp(ADOBE_RGB)[1])
+    (tmp_path / "a.png").write_bytes(data[:at] + b"????" + data[at + 4 :])
+    assert read_picture(tmp_path / "a.png").icc_profile is None
+    np.testing.assert_allclose(colours(tmp_path / "a.png"), values / 65535, atol=1e-7)
+
+
 def test_profiles_that_are_srgb_change_nothing(tmp_path: Path) -> None:
     ours = bytes(imagecodecs.cms_profile("srgb"))
     values = noise(9, 9, 3)
@@ -143,13 +172,12 @@ def test_profiles_that_are_srgb_change_nothing(tmp_path: Path) -> None:
         assert read_picture(tmp_path / "a.png").icc_profile == profile
         assert is_srgb(profile)
     assert not is_srgb(ADOBE_RGB)
-    plain_gamma = imagecodecs.cms_profile(
-        "rgb",
-        whitepoint=(0.3127, 0.329),
-        primaries=(0.64, 0.33, 0.3, 0.6, 0.15, 0.06),
-        gamma=2.2,
-    )
-    assert not is_srgb(bytes(plain_gamma))
+    slightly_off = rgb_profile(transferfunction=srgb_curve(0.0005))
+    assert is_srgb(slightly_off)
+    (tmp_path / "a.png").write_bytes(encoded(values, "PNG", icc_profile=slightly_off))
+    np.testing.assert_allclose(colours(tmp_path / "a.png"), values / 255, atol=1e-7)
+    assert not is_srgb(rgb_profile(transferfunction=srgb_curve(0.02)))
+    assert not is_srgb(rgb_profile(gamma=2.2))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""From runs to the rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from machine import Machine
+from measure import Run
+
+from styler.features import get_backbone, summarise, totals
+
+DEEPEST = "relu5_1"
+"""The last layer that the recipe reads; neither program goes beyond it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One of the competitors.
+
+    Args:
+        name: `styler` or the peer's.
+        precision: of its convolutions, `fp32` or `bf16`.
+    """
+
+    name: str
+    precision: str
+
+
+PEER = Program(name="neural-style 0.5.7", precision="fp32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is asked of all programs.
+
+    Args:
+        side: long side of the picture in pixels.
+        optimizer: `adam` or `lbfgs`.
+    """
+
+    side: int
+    optimizer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Several measurements of one thing."""
+
+    median: float
+    least: float
+    greatest: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One program in one case; see the head of `transfer` for the units.
+
+    Args:
+        program: its name.
+        precision: `fp32` or `bf16`.
+        height: of the picture in pixels.
+        width: likewise.
+        optimizer: `adam` or `lbfgs`.
+        seconds: per iteration.
+        speedup: the peer's time over this program's, round by round.
+        peak_mb: whole run.
+        iterating_mb: optimisation alone, None where it cannot be told.
+        imports_mb: after imports.
+        gflop: operations of the convolutions in one iteration, in 10⁹.
+        gflops: the same per second.
+        share_of_matmul: of the speed of a plain matrix product in that precision.
+        first_loss: total loss at the first iteration.
+        loss_ratio: the same over the peer's.
+    """
+
+    program: str
+    precision: str
+    height: int
+    width: int
+    optimizer: str
+    seconds: Spread
+    speedup: Spread
+    peak_mb: float
+    iterating_mb: float | None
+    imports_mb: float
+    gflop: float
+    gflops: float
+    share_of_matmul: float
+    first_loss: float
+    loss_ratio: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    return Spread(median=median(values), least=min(values), greatest=max(values))
+
+
+def gflop_per_iteration(size: tuple[int, int]) -> float:
+    """Operations of VGG-19's convolutions for one gradient, in 10⁹.
+
+    Two for each multiplication with addition, once forward and once for the gradient of the input;
+    weights get none. Losses, activations and the optimiser are some 3% more and not counted.
+    """
+    rows = summarise(get_backbone("vgg19-caffe"), size)
+    deepest = next(place for place, row in enumerate(rows) if row.name == DEEPEST)
+    return 2 * 2 * totals(rows[: deepest + 1]).macs / 1e9
+
+
+def summarise_case(
+    case: Case, size: tuple[int, int], runs: Mapping[Program, Sequence[Run]], machine: Machine
+) -> list[Row]:
+    """One row per program.
+
+    Args:
+        case: what was asked.
+        size: (height, width) of the picture.
+        runs: of each program, one per round in the same order; the peer is among them.
+        machine: where.
+    """
+    peers = runs[PEER]
+    work = gflop_per_iteration(size)
+
+    def row(program: Program, own: Sequence[Run]) -> Row:
+        def middle(value: Callable[[Run], float]) -> float:
+            return median(value(run) for run in own)
+
+        seconds = spread([run.seconds for run in own])
+        iterating = [run.iterating for run in own if run.iterating is not None]
+        gflops = work / seconds.median
+        return Row(
+            program=program.name,
+            precision=program.precision,
+            height=size[0],
+            width=size[1],
+            optimizer=case.optimizer,
+            seconds=seconds,
+            speedup=spread([b.seconds / a.seconds for a, b in zip(own, peers, strict=True)]),
+            peak_mb=middle(lambda run: run.peak),
+            iterating_mb=median(iterating) if iterating else None,
+            imports_mb=middle(lambda run: run.imported),
+            gflop=work,
+            gflops=gflops,
+            share_of_matmul=gflops / machine.matmul_gflops[program.precision],
+            first_loss=own[0].loss,
+            loss_ratio=own[0].loss / peers[0].loss,
+        )
+
+    return [row(program, own) for program, own in runs.items()]

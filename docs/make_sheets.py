@@ -1,0 +1,86 @@
+"""Make the pictures of the README and the guide: ``python docs/make_sheets.py [NAME ...]``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from torch import Tensor
+
+from styler.config import resolve
+from styler.features import find_weights, get_backbone
+from styler.images import read_picture, write_picture
+from styler.report.sheets import contact_sheet
+from styler.transfer import transfer
+
+ROOT = Path(__file__).parents[1]
+IMG = ROOT / "docs" / "img"
+Row = list[tuple[str, Tensor]]
+
+
+def content(name: str) -> Tensor:
+    return read_picture(ROOT / "samples" / "contents" / f"{name}.jpg").pixels
+
+
+def style(name: str) -> Tensor:
+    return read_picture(ROOT / "samples" / "styles" / f"{name}.jpg").pixels
+
+
+def paint(photo: str, painting: str, **values: object) -> Tensor:
+    config = resolve(("docs", values)).config
+    return transfer(content(photo), style(painting), config).image
+
+
+def gallery() -> list[Row]:
+    """Photograph, style and result with the embedded network."""
+    pairs = [
+        ("chelsea", "flow_field"),
+        ("astronaut", "woodcut_waves"),
+        ("coffee", "autumn_avenue"),
+        ("chelsea", "stained_glass"),
+    ]
+    return [
+        [
+            (photo, content(photo)),
+            (painting, style(painting)),
+            ("styler", paint(photo, painting, **{"backbone.name": "vgg-lite"})),
+        ]
+        for photo, painting in pairs
+    ]
+
+
+def strength() -> list[Row]:
+    """One picture from content to style."""
+    values = (0.1, 0.3, 0.5, 0.7, 0.9)
+    settings = {"backbone.name": "vgg-lite", "schedule.size": 384}
+    return [
+        [(f"strength {s}", paint(photo, painting, strength=s, **settings)) for s in values]
+        for photo, painting in (("chelsea", "flow_field"), ("astronaut", "stained_glass"))
+    ]
+
+
+def backbones() -> list[Row]:
+    """The same recipe with the embedded network and with VGG-19."""
+    if find_weights(get_backbone("vgg19-caffe")) is None:
+        sys.exit("this sheet needs vgg19-caffe: set STYLER_WEIGHTS_DIR")
+    return [
+        [
+            (name, paint(photo, painting, **{"backbone.name": name}))
+            for name in ("vgg-lite", "vgg19-caffe")
+        ]
+        for photo, painting in (("chelsea", "flow_field"), ("astronaut", "woodcut_waves"))
+    ]
+
+
+SHEETS = {"gallery": (gallery, 300), "strength": (strength, 200), "backbones": (backbones, 300)}
+
+
+def main() -> None:
+    IMG.mkdir(exist_ok=True)
+    for name in sys.argv[1:] or SHEETS:
+        make, height = SHEETS[name]
+        write_picture(IMG / f"{name}.jpg", contact_sheet(make(), height), overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
