@@ -44,7 +44,7 @@ class BackboneConfig:
 class ContentConfig:
     """What of the content is kept."""
 
-    weight: NonNegative = 0.5
+    weight: NonNegative = 0.8
     """alpha of J(G) at strength 0.5"""
     normalization: Literal["mse", "gatys", "variance"] = "variance"
     """see `styler.losses.ContentLoss`"""

@@ -118,6 +118,15 @@ def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
     return found
 
 
+def outputs_of_image(traced: Traced) -> Iterator[tuple[str, fx.Node]]:
+    """The outputs that depend on the image; those of learned positions, say, do not."""
+    reached: set[fx.Node] = set()
+    for node in traced.graph.nodes:
+        if node.op == "placeholder" or not reached.isdisjoint(node.all_input_nodes):
+            reached.add(node)
+    return ((name, node) for name, node in traced.outputs.items() if node in reached)
+
+
 class _Shapes(fx.Interpreter):
     """Runs a graph and keeps the shapes of all tensors on the way."""
 

@@ -12,7 +12,7 @@ from styler.features.base import Extractor, Pooling
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import BackboneSpec
 from styler.features.torchvision_models import build_torchvision, fill
-from styler.features.traced import Traced, average_pools, cut, shapes, trace
+from styler.features.traced import Traced, average_pools, cut, outputs_of_image, shapes, trace
 from styler.features.traced_geometry import fields, minimum_sides
 from styler.features.weights import LoadedWeights
 
@@ -59,7 +59,7 @@ class TracedExtractor(Extractor):
         self._larger = self._shapes if larger is None else larger
         super().__init__(
             name=spec.name,
-            layers=[name for name, node in self._traced.outputs.items() if self._is_layer(node)],
+            layers=[name for name, node in outputs_of_image(self._traced) if self._is_layer(node)],
             preprocessing=spec.preprocessing,
             device=device,
             dtype=dtype,
@@ -74,7 +74,9 @@ class TracedExtractor(Extractor):
 
     def _is_layer(self, node: fx.Node) -> bool:
         small, large = self._shapes.get(node, ()), self._larger.get(node, ())
-        return len(small) == 2 or (len(small) == 4 and small[:2] == large[:2])
+        if len(small) != 4 or self._one_size:
+            return len(small) == 2 or (len(small) == 4 and small[2] == small[3])
+        return small[:2] == large[:2]
 
     def channels(self, layer: str) -> int:
         """Channels of a layer."""

@@ -15,6 +15,9 @@ from styler.features.torchvision_models import build_torchvision
 from styler.features.traced import Traced, shapes, trace
 from styler.features.traced_geometry import fields, minimum_sides
 
+_COUNTED = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+"""Modules whose cost is known; none has another inside."""
+
 _KINDS: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ...] = (
     (nn.Conv2d, "conv"),
     (nn.Linear, "linear"),
@@ -40,20 +43,23 @@ def traced_rows(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
             convolutions, linear layers and batch normalisation.
     """
     traced = trace(build_torchvision(spec))
+    counted = [module for module in traced.model.modules() if isinstance(module, _COUNTED)]
+    if _learned(*counted) != _learned(traced.model):
+        raise BackboneError(
+            f"a summary needs a network of convolutions, got '{spec.name}'",
+            "load it and ask the extractor for channels and strides instead",
+        )
     least = max(minimum_sides(traced).values())
     if min(size) < least:
         raise ImageError(
             f"an image of {size[0]}×{size[1]} pixels is too small for {spec.name}",
             f"use at least {least} pixels on each side",
         )
-    rows = list(_rows(traced, size))
-    learned = sum(parameter.numel() for parameter in traced.model.parameters())
-    if sum(row.parameters for row in rows) != learned:
-        raise BackboneError(
-            f"a summary needs a network of convolutions, got '{spec.name}'",
-            "load it and ask the extractor for channels and strides instead",
-        )
-    return rows
+    return list(_rows(traced, size))
+
+
+def _learned(*modules: nn.Module) -> int:
+    return sum(value.numel() for module in modules for value in module.parameters())
 
 
 def _rows(traced: Traced, size: tuple[int, int]) -> Iterator[LayerRow]:
@@ -70,16 +76,14 @@ def _row(
     name: str, module: nn.Module, shape: tuple[int, ...], field: ReceptiveField | None
 ) -> LayerRow:
     kind = next((kind for types, kind in _KINDS if isinstance(module, types)), None)
-    counted = kind in ("conv", "linear", "norm")
-    tensors = dict(module.named_parameters(recurse=False)) if counted else {}
-    weights = sum(value.numel() for key, value in tensors.items() if key != "bias")
+    weights = sum(value.numel() for key, value in module.named_parameters() if key != "bias")
     channels, height, width = (*shape[1:], 1, 1)[:3]
     window = None if field is None else max(field.y, field.x, key=lambda axis: axis.size)
     return LayerRow(
         name=name,
         kind=kind or type(module).__name__.lower(),
         shape=(channels, height, width),
-        parameters=sum(value.numel() for value in tensors.values()),
+        parameters=_learned(module),
         weights=weights,
         macs=weights * height * width if kind in ("conv", "linear") else 0,
         bytes=FLOAT32_BYTES * prod(shape[1:]),

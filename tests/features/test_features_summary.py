@@ -78,9 +78,9 @@ def test_too_small_a_size_is_refused() -> None:
     assert summarise(get_backbone("vgg19"), (32, 32))[36].shape == (512, 1, 1)
 
 
-def test_other_architectures_are_refused() -> None:
+def test_unknown_architectures_are_refused() -> None:
     spec = BackboneSpec(
         name="resnet", description="", preprocessing=IMAGENET, architecture="torchvision"
     )
-    with pytest.raises(BackboneError, match="needs a VGG network, got 'resnet'"):
+    with pytest.raises(BackboneError, match="torchvision has no classification network 'resnet'"):
         summarise(spec, (224, 224))

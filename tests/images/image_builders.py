@@ -106,18 +106,14 @@ def lut_profile(
         )
     identity = struct.pack(">9i", *(65536 if i % 4 == 0 else 0 for i in range(9)))
     line = struct.pack(">2H", 0, 65535)
+    lut = b"mft2" + bytes(4) + bytes([channels, 3, 2, 0]) + identity + struct.pack(">2H", 2, 2)
+    lut += line * channels + table + line * 3
     tags = {
         b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78),
         b"cprt": b"text" + bytes(4) + b"none\0",
         b"wtpt": b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061),
-        b"A2B0": b"mft2"
-        + bytes(4)
-        + bytes([channels, 3, 2, 0])
-        + identity
-        + struct.pack(">2H", 2, 2)
-        + line * channels
-        + table
-        + line * 3,
+        b"A2B0": lut,
+        b"A2B1": lut,
     }
     index, body = struct.pack(">I", len(tags)), b""
     start = 128 + 4 + 12 * len(tags)

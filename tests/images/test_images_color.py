@@ -134,6 +134,14 @@ def test_unprinted_paper_is_white(tmp_path: Path) -> None:
     np.testing.assert_allclose(colours(tmp_path / "a.jpg"), 1, atol=0.005)
 
 
+def test_a_devices_darkest_colour_becomes_black(tmp_path: Path) -> None:
+    faded = lut_profile(b"RGB ", b"scnr", lambda r, g, b: (20 + 80 * (r + g + b) / 3, 0, 0))
+    values = np.zeros((2, 2, 3), dtype=np.uint8)
+    values[1] = 255
+    (tmp_path / "a.png").write_bytes(encoded(values, "PNG", icc_profile=faded))
+    np.testing.assert_allclose(colours(tmp_path / "a.png"), values / 255, atol=0.01)
+
+
 def rgb_profile(**curve: object) -> bytes:
     """sRGB's primaries with another curve."""
     return bytes(
