@@ -48,17 +48,12 @@ class Run:
 def measure(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
     """Run a program that prints `Imported`, `Iteration` and `Total loss` lines as `workers` says.
 
-    Each `Iteration` line is timed when it arrives through the pipe. The process that calls this
-    must be small: a child is charged with the memory of its parent until it has become its own.
+    The process that calls this must be small: on Linux a child's peak starts from its parent's.
 
     Raises:
         SystemExit: the program failed; its last words are shown.
     """
-    times: list[float] = []
-    imported = loss = 0.0
-    before = 0.0
     with tempfile.TemporaryFile("w+") as errors:
-        # Popen and wait4 instead of subprocess.run: only wait4 tells the memory of this one child.
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -66,34 +61,51 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if _ITERATION.match(line):
-                times.append(time.perf_counter())
-                if len(times) == 1:
-                    before = _restart_peak(process.pid)
-            elif found := _TOTAL.match(line):
-                loss = loss or float(found[1])
-            elif found := _IMPORTED.match(line):
-                imported = float(found[1])
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        process.stdout.close()
-        if process.returncode or len(times) <= EXTRA:
+        with process:
+            try:
+                watch = _Watch(process)
+                # Only wait4 tells the memory of this one child.
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:
+                process.kill()
+                raise
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode or len(watch.times) <= EXTRA:
             errors.seek(0)
             raise SystemExit(
-                f"{' '.join(command)}\nended with {process.returncode} after {len(times)} "
+                f"{' '.join(command)}\nended with {process.returncode} after {len(watch.times)} "
                 f"iterations:\n{errors.read()[-2000:]}"
             )
-    after = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
-    intervals = [later - earlier for earlier, later in itertools.pairwise(times)]
+    peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+    intervals = [later - earlier for earlier, later in itertools.pairwise(watch.times)]
     return Run(
         seconds=statistics.median(intervals[WARM_UP:-1]),
-        peak=max(before, after),
-        iterating=after if before else None,
-        imported=imported,
-        loss=loss,
+        peak=max(watch.starting_peak, peak),
+        iterating=peak if watch.starting_peak else None,
+        imported=watch.imported,
+        loss=watch.loss,
     )
+
+
+class _Watch:
+    """Reads a program's output to its end; an `Iteration` line is timed when it arrives."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.times: list[float] = []
+        self.starting_peak = self.imported = self.loss = 0.0
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._take(line, process.pid)
+
+    def _take(self, line: str, pid: int) -> None:
+        if _ITERATION.match(line):
+            self.times.append(time.perf_counter())
+            if len(self.times) == 1:
+                self.starting_peak = _restart_peak(pid)
+        elif found := _TOTAL.match(line):
+            self.loss = self.loss or float(found[1])
+        elif found := _IMPORTED.match(line):
+            self.imported = float(found[1])
 
 
 def _restart_peak(pid: int) -> float:

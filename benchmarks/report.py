@@ -16,6 +16,8 @@ from rows import Row
 TOLERANCE = 0.1
 """Losses that differ by more are not losses of the same thing."""
 
+BEGIN = "<!-- begin: output of make bench -->"
+END = "<!-- end: output of make bench -->"
 COLUMNS = (
     "program",
     "s/iteration",
@@ -31,14 +33,7 @@ COLUMNS = (
 
 def show(rows: Sequence[Row], machine: Machine, console: Console, *, notes: Sequence[str]) -> None:
     """Print the machine, the table, and what is to be said about it."""
-    peaks = ", ".join(f"{value:.0f} GFLOP/s in {k}" for k, value in machine.matmul_gflops.items())
-    console.print(
-        f"{machine.cpu}, {machine.cores} threads, native bf16: {'yes' if machine.bf16 else 'no'}; "
-        f"matmul reaches {peaks}",
-        f"torch {machine.torch}, Python {machine.python}, {machine.system}, {machine.date}",
-        sep="\n",
-        highlight=False,
-    )
+    console.print(describe(machine), highlight=False)
     for (size, optimizer), group in groupby(rows, key=lambda row: (size_of(row), row.optimizer)):
         table = Table(
             title=f"{size}, {optimizer}",
@@ -57,6 +52,15 @@ def show(rows: Sequence[Row], machine: Machine, console: Console, *, notes: Sequ
     console.print()
     for note in (*notes, *doubts(rows)):
         console.print(note, highlight=False)
+
+
+def describe(machine: Machine) -> str:
+    reached = [f"{value:.0f} GFLOP/s in {k}" for k, value in machine.matmul_gflops.items()]
+    return (
+        f"{machine.cpu}, {machine.cores} threads, {'' if machine.bf16 else 'no '}native bf16, "
+        f"matmul {' and '.join(reached)}; torch {machine.torch}, Python {machine.python}, "
+        f"{machine.system}; {machine.date}."
+    )
 
 
 def cells(row: Row) -> list[str]:
@@ -86,6 +90,28 @@ def doubts(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if abs(row.loss_ratio - 1) > TOLERANCE
     ]
+
+
+def update_document(
+    file: Path, rows: Sequence[Row], machine: Machine, notes: Sequence[str]
+) -> None:
+    """Put the table into a Markdown file, in place of what is between `BEGIN` and `END`.
+
+    Raises:
+        SystemExit: the file has no such place.
+    """
+    before, begin, rest = file.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"{file} has no lines {BEGIN} and {END} to put the table between")
+    head = ("size", "optimizer", *COLUMNS)
+    lines = [
+        *(head, ["---", "---", "---", *["---:"] * (len(COLUMNS) - 1)]),
+        *([size_of(row), row.optimizer, *cells(row)] for row in rows),
+    ]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = " ".join([describe(machine), *notes, *doubts(rows)])
+    file.write_text(f"{before}{begin}\n\n{text}\n\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
 def save_json(

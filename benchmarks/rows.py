@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import prepare
 from machine import Machine
 from measure import Run
 
@@ -28,7 +29,7 @@ class Program:
     precision: str
 
 
-PEER = Program(name="neural-style 0.5.7", precision="fp32")
+PEER = Program(name=f"{prepare.PEER} {prepare.PEER_VERSION}", precision="fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +47,12 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Several measurements of one thing."""
+    """Several measurements of one thing, one per round."""
 
     median: float
     least: float
     greatest: float
+    rounds: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,9 @@ class Row:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    return Spread(median=median(values), least=min(values), greatest=max(values))
+    return Spread(
+        median=median(values), least=min(values), greatest=max(values), rounds=tuple(values)
+    )
 
 
 def gflop_per_iteration(size: tuple[int, int]) -> float:

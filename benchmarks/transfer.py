@@ -3,34 +3,37 @@
     make bench
     python benchmarks/transfer.py --sizes 256,512 --rounds 3 --iterations 8 --json bench.json
 
-Compared are styler, in bfloat16 where the processor has it and in float32, and `neural-style`
-0.5.7 from PyPI (the `neural-style-pt` of ProGamerGov), which is installed into `.bench/` on first
-use. It runs on the same Python, torch, torchvision and Pillow, with the same thread count.
+Compared are styler, in bfloat16 where the processor has it and in float32, and `neural-style` from
+PyPI (neural-style-pt by ProGamerGov), which is installed into `.bench/` on first use. All run on
+the same Python, torch, torchvision and Pillow, with torch's own choice of threads, each in a
+process of its own, one after the other, in turns: peer, styler, peer, styler. Linux or macOS.
 
-Both do the same work: VGG-19 with the same weights file and max pooling; the same two pictures,
-stored at the size wanted so that neither resamples; mean squared differences of the features at
+All do the same work: VGG-19 with max pooling and the same file of weights; the same two pictures,
+stored at the size wanted so that nobody resamples; mean squared differences of the features at
 relu4_2 and of the Gram matrices at relu1_1, 2_1, 3_1, 4_1, 5_1; L1 total variation; start from
-the content; the same optimiser. Both report the losses of each iteration. The column `loss` is
-the total that each program found at the first iteration relative to the peer's: 1.00 says that
-they do compute the same thing (1.00 to 1.05, as the peer's pixels reach 256 and styler's 255).
+the content; the same optimiser and step size; losses reported at each iteration.
 
 How to read it:
 
-s/iteration   median over rounds, with the least and the greatest. In each run the first three
-              and the last iteration do not count, nor does anything before them: imports,
+s/iteration   median over the rounds, with the least and the greatest. Of each run the first three
+              iterations and the last do not count, nor does anything before them: imports,
               loading, targets. Less is better.
-speed-up      the peer's time over this one's, from the runs of the same round, which follow each
-              other; median, least and greatest over the rounds. More is better.
+speed-up      the peer's time over this one's, from runs of the same round, which follow each
+              other: median, least and greatest over the rounds. More is better.
 peak MB       resident memory of the process at most, from start to end, in 10⁶ bytes: what has
-              to be free. Median over rounds, like the next two.
-iterating     the same during the optimisation alone (Linux only): the peer first builds a
-              classifier that it throws away. Without it the two programs are compared fairly.
-imports       the share of both that Python, torch and the other libraries take before anything
-              is done.
+              to be free. Median over the rounds, like the next two.
+iterating     the same during the optimisation alone (Linux only). The peer first builds a
+              classifier that it throws away; here that does not count against it.
+imports       the share of both that Python, torch and other libraries take before anything is
+              done. Some are imported later, so it is a lower bound.
 GFLOP/s       operations of the convolutions, forward and back to the image, per second.
 of matmul     the same as a share of what torch's own matrix product reaches on this machine in
               that precision.
+loss          the total at the first iteration over the peer's. The peer's pixels reach 256 and
+              styler's 255, and squared Gram matrices go with the fourth power: 0.98 to 1.00 says
+              that both compute the same thing.
 
+Not in it: after many iterations L-BFGS holds up to 200 copies of the picture, in both programs.
 Times on a machine that others use too are noisy: look at the least and the greatest.
 """
 
@@ -47,7 +50,7 @@ import prepare
 from machine import Machine, look_at_machine
 from measure import EXTRA, Run, measure
 from prepare import Pictures
-from report import save_json, show
+from report import save_json, show, update_document
 from rich.console import Console
 from rows import PEER, Case, Program, Row, summarise_case
 
@@ -105,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not real:
         notes.append(RANDOM_WEIGHTS)
     show(rows, machine, console, notes=notes)
+    if given.update:
+        update_document(given.update, rows, machine, notes)
     if given.json:
         settings = {
             "rounds": given.rounds,
@@ -121,6 +126,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=count, default=3, help="runs of each program")
     parser.add_argument("--iterations", type=count, default=8, help="measured in each run")
     parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    parser.add_argument("--update", type=Path, help="Markdown file to put the table into")
     return parser.parse_args(arguments)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import torch
 
 PEER_LIMIT = 256.0
 """The peer feeds the network pixels in 0 to 256, where Caffe's were in 0 to 255."""
@@ -30,28 +31,23 @@ MATRIX = 2048
 
 
 def machine() -> None:
-    import torch
-
     from styler.runtime import has_native_bf16
 
-    cpu = torch.device("cpu")
+    bf16 = has_native_bf16(torch.device("cpu"))
     facts = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "bf16": has_native_bf16(cpu),
+        "bf16": bf16,
         "matmul_gflops": {
             "fp32": matmul_gflops(torch.float32),
-            "bf16": matmul_gflops(torch.bfloat16) if has_native_bf16(cpu) else None,
+            **({"bf16": matmul_gflops(torch.bfloat16)} if bf16 else {}),
         },
     }
     print(json.dumps(facts))
 
 
-def matmul_gflops(dtype: object) -> float:
+def matmul_gflops(dtype: torch.dtype) -> float:
     """The best of several products of two square matrices."""
-    import torch
-
-    assert isinstance(dtype, torch.dtype)
     one, other = torch.randn(2, MATRIX, MATRIX).to(dtype)
     fastest = float("inf")
     for _ in range(8):
@@ -63,8 +59,6 @@ def matmul_gflops(dtype: object) -> float:
 
 def weights(target: Path) -> None:
     """Write real VGG-19 weights if there are any, else random ones; print which."""
-    import torch
-
     from styler.features import find_weights, get_backbone, load_weights
     from styler.features.network import vgg_ops
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor
 from styler import __version__
 from styler.config import Resolved, TransferConfig
 from styler.engine import Callback, RunResult
-from styler.errors import OutputError
+from styler.errors import OutputError, UsageError
 from styler.features import Extractor
 from styler.images import Picture, check_output, read_picture, resize, write_picture
 from styler.report.provenance import (
@@ -27,8 +28,7 @@ from styler.report.provenance import (
     relative_path,
 )
 from styler.runtime import device_name, precision_name
-from styler.schedule import Level, plan_levels
-from styler.transfer import TransferResult, extractor_for, transfer
+from styler.transfer import Problem, TransferResult, extractor_for
 
 TRACE_POINTS = 100
 """Losses kept in a recipe; a curve needs no more."""
@@ -64,16 +64,14 @@ class Prepared:
         content: as read.
         style: as read.
         start: as read, when the settings name one.
-        extractor: ready for use.
-        levels: the scales that will be gone through.
+        problem: ready to be solved.
     """
 
     job: TransferJob
     content: Picture
     style: Picture
     start: Picture | None
-    extractor: Extractor
-    levels: list[Level]
+    problem: Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,23 +101,34 @@ def prepare(
         load: gives the extractor; called last.
 
     Raises:
-        OutputError: the result could not be written.
+        UsageError: the bit depth is neither 8 nor 16.
+        OutputError: the result could not be written, or would replace one of its sources.
         ImageError: a picture cannot be read.
         BackboneError, DeviceError: from the network.
     """
-    check_output(job.output, overwrite=job.overwrite)
+    if job.bit_depth not in (None, 8, 16):
+        raise UsageError(f"a bit depth of {job.bit_depth} is asked for", "choose 8 or 16")
     config = job.resolved.config
+    image = config.init.image if config.init.kind == "image" else None
+    start_file = Path(image) if image else None
+    for name, source in (("content", job.content), ("style", job.style), ("initial", start_file)):
+        if source is not None and os.path.realpath(job.output) == os.path.realpath(source):
+            raise OutputError(f"the output is the {name} picture itself", "name another with -o")
+    check_output(job.output, overwrite=job.overwrite)
     content, style = read_picture(job.content), read_picture(job.style)
-    start = None
-    if config.init.kind == "image" and config.init.image:
-        start = read_picture(config.init.image)
+    start = read_picture(start_file) if start_file else None
     return Prepared(
         job=job,
         content=content,
         style=style,
         start=start,
-        extractor=load(config),
-        levels=plan_levels(content.size, config.schedule),
+        problem=Problem(
+            content.pixels,
+            style.pixels,
+            config,
+            load(config),
+            start=start.pixels if start else None,
+        ),
     )
 
 
@@ -139,15 +148,7 @@ def run(
         OutputError: the picture cannot be written where it should be; its hint says where it is.
     """
     job = prepared.job
-    result = transfer(
-        prepared.content.pixels,
-        prepared.style.pixels,
-        job.resolved.config,
-        start=prepared.start.pixels if prepared.start else None,
-        extractor=prepared.extractor,
-        callbacks=callbacks,
-        should_stop=should_stop,
-    )
+    result = prepared.problem.solve(callbacks=callbacks, should_stop=should_stop)
     if result.run.stopped and result.run.done == 0:
         return None
     recipe = _recipe(prepared, result)
@@ -163,9 +164,10 @@ def _bit_depth(prepared: Prepared) -> int:
 
 
 def _recipe(prepared: Prepared, result: TransferResult) -> Recipe:
-    job, extractor, run_ = prepared.job, prepared.extractor, result.run
+    job, extractor, run_ = prepared.job, prepared.problem.extractor, result.run
     every = max(1, len(run_.trace) // TRACE_POINTS)
-    last = run_.trace[-1]
+    # A run without steps has no losses; one that was stopped before a GPU's first report, neither.
+    last = run_.trace[-1:]
     return Recipe(
         styler=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -189,8 +191,8 @@ def _recipe(prepared: Prepared, result: TransferResult) -> Recipe:
             evaluations=run_.evaluations,
             recoveries=run_.recoveries,
             seconds=round(run_.seconds, 2),
-            losses={**last[2], "total": last[1]},
-            trace=[(done, total) for done, total, _ in [*run_.trace[:-1:every], last]],
+            losses=next(({**losses, "total": total} for _, total, losses in last), {}),
+            trace=[(done, total) for done, total, _ in [*run_.trace[:-1:every], *last]],
         ),
         config=config_record(job.resolved),
         origins=job.resolved.origins,
@@ -225,10 +227,22 @@ def _save(prepared: Prepared, image: Tensor, recipe: Recipe) -> list[str]:
     try:
         return write(job.output, job.overwrite)
     except OutputError as error:
+        rescued = _rescue(lambda folder: write(folder / job.output.name, False))
+        if rescued is None:
+            raise
+        hint = f"the picture is safe in {rescued / job.output.name}"
+        raise OutputError(error.message, hint) from error
+
+
+def _rescue(write: Callable[[Path], object]) -> Path | None:
+    """A new folder that holds what was written; None when there is no room anywhere."""
+    try:
         folder = Path(tempfile.mkdtemp(prefix="styler-"))
-        rescued = folder / job.output.name
-        try:
-            write(rescued, overwrite=True)
-        except OutputError:
-            raise error from None
-        raise OutputError(error.message, f"the picture is safe in {rescued}") from error
+    except OSError:
+        return None
+    try:
+        write(folder)
+    except OutputError:
+        folder.rmdir()
+        return None
+    return folder

@@ -12,6 +12,9 @@ LARGEST_COPIES = 4
 """float32 copies of the largest layer alive at the peak: its gradient, the input's gradient, the
 style loss's float32 features and their gradient."""
 
+LEAST_SIDE = 64
+"""Sides are taken to be at least this, which every network accepts."""
+
 
 def gradient_bytes(extractor: Extractor, layers: Collection[str], size: tuple[int, int]) -> int:
     """Peak bytes of one forward and backward pass, beyond weights and program.
@@ -27,7 +30,9 @@ def gradient_bytes(extractor: Extractor, layers: Collection[str], size: tuple[in
     spec = BACKBONES.get(extractor.name)
     if spec is None or spec.architecture != "vgg":
         return 0
-    rows = summarise(spec, size)
+    # A long thin picture may be too small for layers that are not read.
+    height, width = (max(side, LEAST_SIDE) for side in size)
+    rows = summarise(spec, (height, width))
     deepest = max((i for i, row in enumerate(rows) if row.name in layers), default=-1)
     # A ReLU works in place on the convolution below it, so the two keep one array.
     kept = [row for row in rows[: deepest + 1] if row.kind != "relu"]

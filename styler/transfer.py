@@ -17,7 +17,7 @@ from torch import Tensor
 
 from styler.config import ContentConfig, InitConfig, StyleConfig, TransferConfig
 from styler.engine import Callback, DirectGradient, RunResult, run_levels
-from styler.errors import UsageError
+from styler.errors import ImageError, UsageError
 from styler.features import (
     Extractor,
     fetch_weights,
@@ -126,23 +126,8 @@ def transfer(
         torch.Size([1, 3, 64, 48])
     """
     config = config or TransferConfig()
-    for name, picture in (("content", content), ("style", style), ("start", start)):
-        if picture is not None:
-            _check_picture(name, picture)
-    extractor = extractor or extractor_for(config)
-    problem = Problem(content, style, config, extractor)
-    problem.check()
-    with memory_errors_explained(extractor.device):
-        run = run_levels(
-            PixelImage(problem.initial(start), config.optimizer.pixel_range),
-            problem.levels,
-            lambda level: DirectGradient(extractor, problem.objective(level)),
-            config.optimizer,
-            callbacks=callbacks,
-            should_stop=should_stop,
-        )
-    size = output_size(_size(content), config.schedule)
-    return TransferResult(image=resize(run.image.cpu(), size), run=run, levels=problem.levels)
+    problem = Problem(content, style, config, extractor or extractor_for(config), start=start)
+    return problem.solve(callbacks=callbacks, should_stop=should_stop)
 
 
 class Problem:
@@ -153,19 +138,34 @@ class Problem:
         style: (1, 3, H', W') likewise.
         config: every setting.
         extractor: the network.
+        start: the initial picture for ``init.kind = "image"``.
 
     Raises:
+        UsageError: a tensor of another shape, or no `start` although the configuration needs it.
         ConfigError: an unknown layer.
+        ImageError: a picture is too small for the deepest layer.
+        DeviceError: there is not enough memory.
     """
 
     def __init__(
-        self, content: Tensor, style: Tensor, config: TransferConfig, extractor: Extractor
+        self,
+        content: Tensor,
+        style: Tensor,
+        config: TransferConfig,
+        extractor: Extractor,
+        *,
+        start: Tensor | None = None,
     ) -> None:
+        for name, picture in (("content", content), ("style", style), ("start", start)):
+            if picture is not None:
+                _check_picture(name, picture)
+        if config.init.kind == "image" and start is None:
+            raise UsageError("init.kind is image but no start picture is given", "pass start=")
         self.content = content
         self.style = style
+        self.start = start
         self.config = config
         self.extractor = extractor
-        self.levels = plan_levels(_size(content), config.schedule)
         # Strength 0.5 leaves the weights as they are; 0 and 1 leave only content or only style.
         self.style_weight = 2 * config.strength * config.style.weight
         self.content_weight = 2 * (1 - config.strength) * config.content.weight
@@ -174,22 +174,47 @@ class Problem:
         self.content_layers = {named(k): v for k, v in config.content.layers.items() if v}
         self.style_layers = {named(k): v for k, v in config.style.layers.items() if v}
 
-    @property
-    def layers(self) -> frozenset[str]:
-        """All layers in use."""
-        return frozenset(self.content_layers) | frozenset(self.style_layers)
+        self.levels = self._fitting(plan_levels(_size(content), config.schedule))
+        layers = frozenset(self.content_layers) | frozenset(self.style_layers)
+        check_memory(extractor, layers, self.levels[-1].size)
 
-    def check(self) -> None:
-        """Refuse what cannot work before the first step.
+    def _fitting(self, levels: list[Level]) -> list[Level]:
+        """The scales without those at which a long thin picture is too small for the network."""
+        *coarse, finest = levels
+        self._check_size(finest)
+        kept = []
+        for level in coarse:
+            try:
+                self._check_size(level)
+            except ImageError:
+                continue
+            kept.append(level)
+        return [*kept, finest]
 
-        Raises:
-            ImageError: a picture is too small for the deepest layer.
-            DeviceError: there is not enough memory.
-        """
-        for level in self.levels:
-            self.extractor.check_size(level.size, self.layers)
-            self.extractor.check_size(self.style_size(level), self.style_layers)
-        check_memory(self.extractor, self.layers, self.levels[-1].size)
+    def _check_size(self, level: Level) -> None:
+        layers = {**self.content_layers, **self.style_layers}
+        self.extractor.check_size(level.size, layers)
+        self.extractor.check_size(self.style_size(level), self.style_layers)
+
+    def solve(
+        self,
+        *,
+        callbacks: Sequence[Callback] = (),
+        should_stop: Callable[[int], bool] | None = None,
+    ) -> TransferResult:
+        """Go through all scales; see `transfer`."""
+        config, device = self.config, self.extractor.device
+        with memory_errors_explained(device):
+            run = run_levels(
+                PixelImage(self.initial(), config.optimizer.pixel_range),
+                self.levels,
+                lambda level: DirectGradient(self.extractor, self.objective(level)),
+                config.optimizer,
+                callbacks=callbacks,
+                should_stop=should_stop,
+            )
+        size = output_size(_size(self.content), config.schedule)
+        return TransferResult(image=resize(run.image.cpu(), size), run=run, levels=self.levels)
 
     def style_size(self, level: Level) -> tuple[int, int]:
         """The size at which the style is seen at a scale: a fraction of the picture's."""
@@ -234,15 +259,12 @@ class Problem:
             targets = layerwise.prepare(layerwise.represent(self.extractor(image, layers)))
         return FeatureTerm(name=name, weight=weight, loss=layerwise, targets=targets)
 
-    def initial(self, start: Tensor | None) -> Tensor:
+    def initial(self) -> Tensor:
         """The picture at the coarsest scale."""
-        size = self.levels[0].size
-        if self.config.init.kind == "image":
-            if start is None:
-                raise UsageError("init.kind is image but no start picture is given", "pass start=")
-            return self._on_device(start, size)
-        if self.config.init.kind == "content":
-            return self._on_device(self.content, size)
+        size, kind = self.levels[0].size, self.config.init.kind
+        picture = {"content": self.content, "image": self.start}.get(kind)
+        if picture is not None:
+            return self._on_device(picture, size)
         generator = torch.Generator().manual_seed(self.config.runtime.seed)
         colour = self.extractor.preprocessing.mean_colour
         noise = noise_image(self.config.init, size, self.style, colour, generator)

@@ -163,14 +163,14 @@ def test_johnson_starts_a_thousandth_of_a_grey_level_from_the_mean_colour() -> N
     config = preset_config("johnson")
     extractor: Extractor = load_extractor("vgg-lite")
     content, style, _ = pictures()
-    start = Problem(content, style, config, extractor).initial(None)
+    start = Problem(content, style, config, extractor).initial()
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     assert float((255 * (start - mean)).std()) == pytest.approx(0.001, rel=0.05)
 
 
 def test_every_shipped_preset_says_what_it_is_and_resolves() -> None:
     presets = list_presets("transfer")
-    assert [p.name for p in presets][0] == "default"
+    assert presets[0].name == "default"
     assert {"gatys2015", "johnson", "gatys-ref", "crowson", "pytorch-tutorial"} < {
         p.name for p in presets
     }

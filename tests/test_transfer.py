@@ -133,6 +133,12 @@ def test_too_small_pictures_are_refused_before_the_first_step(style: Tensor) -> 
         transfer(style, torch.rand(1, 3, 8, 8), config())
 
 
+def test_scales_too_small_for_a_long_thin_picture_are_left_out(style: Tensor) -> None:
+    thin = torch.rand(1, 3, 20, 200)
+    problem = Problem(thin, style, config(), load_extractor("vgg-lite"))
+    assert [level.size for level in problem.levels] == [(20, 200)]
+
+
 def test_unknown_layer_is_refused(content: Tensor, style: Tensor) -> None:
     with pytest.raises(ConfigError) as caught:
         transfer(content, style, config(**{"style.layers": {"relu9_9": 1}}))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import IO, TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from styler.errors import ExitCode, StylerError
+from styler.cli.streams import Stream
+from styler.errors import ExitCode, OutputError, StylerError
 
 if TYPE_CHECKING:
     from styler.engine import StepEvent
@@ -36,49 +37,94 @@ class Mode:
 
     quiet: bool = False
     json: bool = False
-    debug: bool = bool(os.environ.get("STYLER_DEBUG"))
+    debug: bool = False
+
+
+def _console(stream: Stream) -> Console:
+    # Names of files are shown as they are: [red] and :cat: in them mean nothing.
+    return Console(
+        file=cast(IO[str], stream), highlight=False, soft_wrap=True, markup=False, emoji=False
+    )
 
 
 mode = Mode()
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_stdout, _stderr = Stream("stdout"), Stream("stderr")
+out, err = _console(_stdout), _console(_stderr)
+
+
+def reset(*, debug: bool = False) -> None:
+    """Forget what an earlier command of this process wanted.
+
+    Args:
+        debug: show tracebacks; so does the variable ``STYLER_DEBUG``.
+    """
+    mode.quiet = mode.json = False
+    mode.debug = debug or bool(os.environ.get("STYLER_DEBUG"))
+    _stdout.fault = _stderr.fault = None
+
+
+def printable(text: str) -> str:
+    r"""A message in one line, with control characters (of hostile file names, too) escaped.
+
+    Example:
+        >>> printable("a\nb\x1b[31m")
+        'a\\nb\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def note(message: str) -> None:
     """A line for the person, on stderr."""
     if not (mode.quiet or mode.json):
-        err.print(escape(message), style="dim")
+        err.print(Text(printable(message), style="dim"))
 
 
 def say(message: str) -> None:
     """A line that was asked for, on stdout."""
-    out.print(escape(message))
+    out.print(printable(message))
 
 
 def result(path: object) -> None:
-    """The path of a finished file, on stdout."""
+    """The path of a finished file, on stdout: exactly, for whatever reads it."""
     if not mode.json:
-        out.print(escape(str(path)))
+        out.file.write(f"{path}\n")
+        out.file.flush()
 
 
 def table(rows: Table) -> None:
-    """A table that was asked for, on stdout."""
-    out.print(rows)
+    """A table that was asked for, on stdout: cells are wrapped on a terminal, never cut."""
+    wanted = out.measure(rows, options=out.options.update_width(10_000))
+    width = max(out.width, wanted.minimum) if out.is_terminal else wanted.maximum
+    Console(file=out.file, width=width, highlight=False, markup=False, emoji=False).print(rows)
 
 
-def event(name: str, **fields: Any) -> None:
+def event(name: str, /, **fields: Any) -> None:
     """One JSON line on stdout, with ``--json`` only."""
     if mode.json:
-        sys.stdout.write(json.dumps({"event": name, **fields}, allow_nan=False) + "\n")
-        sys.stdout.flush()
+        out.file.write(json.dumps({"event": name, **fields}, allow_nan=False) + "\n")
+        out.file.flush()
 
 
 def error(fault: StylerError) -> None:
     """One line and a hint, on stderr."""
-    err.print(f"[bold red]error:[/] {escape(fault.message)}")
+    err.print(Text("error: ", "bold red").append(printable(fault.message), ""))
     if fault.hint:
-        err.print(f"[bold]hint:[/] {escape(fault.hint)}")
+        err.print(Text("hint: ", "bold").append(printable(fault.hint), ""))
     event("error", message=fault.message, hint=fault.hint, exit_code=int(fault.exit_code))
+
+
+def finish() -> None:
+    """Make sure that what was printed has arrived.
+
+    Raises:
+        OutputError: it has not; a reader who left, as in ``styler layers vgg19 | head``, is fine.
+    """
+    _stdout.flush()
+    fault = _stdout.fault
+    if fault is not None and fault.errno != errno.EPIPE:
+        raise OutputError(
+            f"cannot write to standard output: {fault.strerror}", "see where it is redirected to"
+        )
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -87,24 +133,22 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            returned = command(*args, **kwargs)
+            finish()
+            return returned
         except StylerError as fault:
             if mode.debug:
-                err.print(traceback.format_exc(), markup=False)
+                err.print(traceback.format_exc())
             error(fault)
             raise typer.Exit(int(fault.exit_code)) from None
         except KeyboardInterrupt:
             err.print("interrupted")
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
-        except BrokenPipeError:
-            # The reader of our stdout has gone, as in `styler layers vgg19 | head`.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-            raise typer.Exit(int(ExitCode.SUCCESS)) from None
         except typer.Exit:
             raise
         except Exception as bug:
             if mode.debug:
-                err.print(traceback.format_exc(), markup=False)
+                err.print(traceback.format_exc())
             error(
                 StylerError(
                     f"this is a bug: {type(bug).__name__}: {bug}",
@@ -114,6 +158,16 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(int(ExitCode.BUG)) from None
 
     return run
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "step"), counted(20, "step")
+        ('1 step', '20 steps')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:
@@ -189,12 +243,12 @@ def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
 
     columns = (
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:>4}/{task.total:.0f}"),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[left]}", style="cyan"),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=err, transient=True, refresh_per_second=4) as bars:
-        task = bars.add_task("starting", total=None, left="")
+        task = bars.add_task("starting", total=None, count="", left="")
 
         def show(step: StepEvent) -> None:
             bars.update(
@@ -202,6 +256,7 @@ def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
                 completed=step.done,
                 total=step.planned,
                 description=_describe(step),
+                count=f"{step.done}/{step.planned}",
                 left=remaining(step),
             )
 
@@ -217,7 +272,7 @@ def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
         if step.step < step.steps and time.monotonic() - last < PLAIN_EVERY:
             return
         last = time.monotonic()
-        err.print(f"step {step.done}/{step.planned}  {_describe(step)}  {left}", markup=False)
+        err.print(f"step {step.done}/{step.planned}  {_describe(step)}  {left}")
 
     return show
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from styler.cli import console
+from styler.cli.completion import BACKBONES, complete
+from styler.errors import BackboneError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,13 +23,24 @@ PACKAGES = ("torch", "torchvision", "pillow", "numpy", "safetensors", "imagecode
 
 @console.guarded
 def layers(
-    backbone: Annotated[str, typer.Argument(help="vgg-lite, vgg16, vgg19 or vgg19-caffe.")],
+    backbone: Annotated[
+        str,
+        typer.Argument(
+            metavar="BACKBONE",
+            help="Such as vgg-lite, vgg16 or vgg19: see `styler weights list`.",
+            autocompletion=complete(*BACKBONES),
+        ),
+    ],
     size: Annotated[int, typer.Option(help="Side of the square input in pixels.")] = 224,
     json: Annotated[bool, typer.Option("--json", help="One JSON line per layer.")] = False,
 ) -> None:
     """Print what each layer of a network costs and sees; needs no weights.
 
-    [bold]Example:[/] styler layers vgg16 --size 224
+    [bold]Examples:[/]
+
+      styler layers vgg16
+
+      styler layers vgg-lite --size 512 --json
     """
     from dataclasses import asdict
 
@@ -54,7 +67,7 @@ def _layer_table(rows: list[LayerRow]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("layer")
+    table.add_column("layer", no_wrap=True)
     for heading in ("shape", "weights", "parameters", "M mult-adds", "MB", "field", "stride"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
@@ -75,10 +88,12 @@ def _layer_table(rows: list[LayerRow]) -> Table:
 def doctor() -> None:
     """Say what this machine has: device, precision, memory, weights, versions.
 
-    [bold]Example:[/] styler doctor
+    [bold]Examples:[/]
+
+      styler doctor
     """
     from styler import __version__
-    from styler.features import BACKBONES, choose_backbone, find_weights, weights_cache
+    from styler.features import weights_cache
     from styler.runtime import (
         device_name,
         free_memory,
@@ -89,20 +104,33 @@ def doctor() -> None:
 
     device = resolve_device("auto")
     precision = resolve_precision("auto", device)
-    chosen, _ = choose_backbone(device.type)
-    here = [spec.name for spec in BACKBONES.values() if find_weights(spec) is not None]
+    trouble = None
+    try:
+        backbones = _backbones(device.type)
+    except BackboneError as fault:
+        trouble, backbones = fault, "see below"
     for name, value in (
         ("styler", __version__),
         ("python", f"{platform.python_version()} on {platform.platform()}"),
         ("device", f"{device} ({device_name(device)})"),
         ("precision", f"{precision_name(precision)} convolutions, fp32 losses"),
         ("memory", f"{free_memory(device) / 1e9:.1f} GB free"),
-        ("backbones", f"{', '.join(here)}; auto takes {chosen.name}"),
+        ("backbones", backbones),
         ("cache", str(weights_cache())),
         *((package, _version(package)) for package in PACKAGES),
         ("torchvision works", _torchvision()),
     ):
         console.say(f"{name:<18}{value}")
+    if trouble is not None:
+        raise trouble
+
+
+def _backbones(device_type: str) -> str:
+    from styler.features import BACKBONES, choose_backbone, find_weights
+
+    here = [spec.name for spec in BACKBONES.values() if find_weights(spec) is not None]
+    chosen, _ = choose_backbone(device_type)
+    return f"{', '.join(here)}; auto takes {chosen.name}"
 
 
 def _version(package: str) -> str:
@@ -123,5 +151,5 @@ def _torchvision() -> str:
 
 def register(parent: typer.Typer) -> None:
     """Add the commands of this module."""
-    parent.command("layers")(layers)
+    parent.command("layers", no_args_is_help=True)(layers)
     parent.command("doctor")(doctor)

@@ -9,36 +9,51 @@ from types import FrameType
 
 from styler.cli import console
 
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Ctrl-C, a polite kill, a terminal that was closed; the last is unknown to Windows."""
+
 
 class Stop:
     """Tells an optimisation when to end.
 
     Args:
-        after: steps after which it ends in any case; None for all that are planned.
+        after: steps after which it ends in any case.
     """
 
-    def __init__(self, after: int | None = None) -> None:
+    def __init__(self, after: int) -> None:
         self.after = after
         self.asked = False
+        self.saving = False
 
     def __call__(self, done: int) -> bool:
-        """Whether to end now that so many steps are done."""
-        return self.asked or (self.after is not None and done >= self.after)
+        """Whether to end now that so many steps are done; the picture is written next."""
+        self.saving = self.asked or done >= self.after
+        return self.saving
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal: the first asks for an end, the second interrupts at once."""
+        """Take a signal: the first asks for an end, the second ends the step that is under way.
+
+        Once the picture is being written, which takes a moment, nothing may interrupt that.
+        """
+        if self.saving:
+            return
         if self.asked:
+            self.saving = True
             raise KeyboardInterrupt
         self.asked = True
-        console.note("stopping after this step; once more to give up at once")
+        console.note("stopping after this step; once more to stop at once")
 
 
 @contextlib.contextmanager
-def stop_on_signal(after: int | None = None) -> Iterator[Stop]:
-    """Yield a `Stop` that listens to Ctrl-C and SIGTERM."""
+def stop_on_signal(after: int) -> Iterator[Stop]:
+    """Yield a `Stop` that listens to Ctrl-C and its like."""
     stop = Stop(after)
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop.handle) for number in numbers}
+    before = {}
+    for name in SIGNALS:
+        number = getattr(signal, name, None)
+        # `nohup` has SIGHUP ignored, and that is to remain so.
+        if number is not None and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):
+            before[number] = signal.signal(number, stop.handle)
     try:
         yield stop
     finally:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from styler import __version__
 from styler.cli import console, inspect, presets, recipes, transfer, weights
+from styler.cli.streams import prepare_streams
+from styler.cli.usage import Group
 
-EXIT_CODES = """
-Exit codes: 0 success, 1 bug, 2 usage, 3 configuration, 4 input image, 5 backbone or weights,
-6 device or memory, 7 diverged, 8 output, 9 part of a batch failed, 130 interrupted.
-"""
+EXIT_CODES = (
+    "Exit codes: 0 success, 1 bug, 2 usage, 3 configuration, 4 input image, 5 backbone or "
+    "weights, 6 device or memory, 7 diverged, 8 output, 9 part of a batch failed, 130 interrupted."
+)
 
 app = typer.Typer(
     name="styler",
-    help="Neural style transfer on real photographs and paintings.",
+    cls=Group,
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 
 
+@console.guarded
 def _show_version(wanted: bool) -> None:
     if wanted:
         console.say(f"styler {__version__}")
@@ -42,8 +44,15 @@ def options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Neural style transfer on real photographs and paintings."""
-    console.mode.debug = console.mode.debug or debug
+    """Neural style transfer on real photographs and paintings.
+
+    [bold]Examples:[/]
+
+      styler transfer photo.jpg painting.jpg
+
+      styler presets list
+    """
+    console.reset(debug=debug)
 
 
 for module in (transfer, recipes, presets, weights, inspect):
@@ -52,10 +61,8 @@ for module in (transfer, recipes, presets, weights, inspect):
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    app()
+    prepare_streams()
+    app(prog_name="styler")
 
 
 if __name__ == "__main__":

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from styler.cli import console
+from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
 from styler.cli.running import run_job
 from styler.errors import ImageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from styler.jobs import TransferJob
     from styler.report.provenance import Recipe, Source
+
+MOVED = "What has moved or changed since"
 
 
 @console.guarded
 def show(
-    picture: Annotated[Path, typer.Argument(help="A picture made by styler.")],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture made by styler.")],
     all_: Annotated[bool, typer.Option("--all", help="Defaults, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The recipe as JSON.")] = False,
 ) -> None:
     """Print how a picture was made.
 
-    [bold]Example:[/] styler show tubingen+starry_night.png
+    [bold]Examples:[/]
+
+      styler show cat+waves.png
+
+      styler show cat+waves.png --json
     """
     from styler.report.provenance import encode
 
@@ -84,54 +95,78 @@ def _picture(source: Source) -> str:
 
 @console.guarded
 def rerun(
-    picture: Annotated[Path, typer.Argument(help="A picture made by styler.")],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture made by styler.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The new file \\[default: NAME-rerun beside it]."),
     ] = None,
     content: Annotated[
-        Path | None, typer.Option(help="Where the content picture is now, if it moved.")
+        Path | None,
+        typer.Option(help="Where the content picture is now.", rich_help_panel=MOVED),
     ] = None,
     style: Annotated[
-        Path | None, typer.Option(help="Where the style picture is now, if it moved.")
+        Path | None, typer.Option(help="Where the style picture is now.", rich_help_panel=MOVED)
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Where the initial picture is now.", rich_help_panel=MOVED)
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Where the weights file is now.", rich_help_panel=MOVED)
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Another device than then.",
+            rich_help_panel=MOVED,
+            autocompletion=complete(*DEVICES),
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Go on although pictures or weights have changed.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Go on although pictures or weights have changed.",
+            rich_help_panel=MOVED,
+        ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only errors and the result's path.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Events as JSON lines.")] = False,
 ) -> None:
     """Make a picture again from the recipe it carries.
 
     On the same machine with the same versions the pixels are the same to the last bit.
 
-    [bold]Example:[/] styler rerun tubingen+starry_night.png
+    [bold]Examples:[/]
+
+      styler rerun cat+waves.png
+
+      styler rerun cat+waves.png --content ~/photos/cat.jpg -o again.png
     """
+    from styler.images import read_picture
+
     console.mode.quiet, console.mode.json = quiet, json
     recipe = load_recipe(picture)
     output = output or picture.with_name(f"{picture.stem}-rerun{picture.suffix}")
-    job = _job(recipe, picture, output, content, style, force=force, overwrite=overwrite)
+    files = {"content": content, "style": style, "init": init, "weights": weights}
+    job = _job(recipe, picture, files, device, force=force)
+    job = dataclasses.replace(job, output=output, overwrite=overwrite)
     stop_after = recipe.outcome.done if recipe.outcome.done < recipe.outcome.planned else None
     _check_versions(recipe)
+    before = read_picture(picture).pixels  # now, since the output may replace it
     run_job(job, stop_after=stop_after, weights_sha256=None if force else recipe.weights_sha256)
-    difference = _difference(picture, output)
-    console.event("compared", with_=str(picture), largest_difference=difference)
-    if difference == 0:
-        console.note(f"the pixels are those of {picture}, all of them")
-    else:
-        console.note(f"the pixels differ from {picture} by up to {difference * 255:.3g}/255")
+    _compare(picture, before, read_picture(output).pixels)
 
 
 def _job(
     recipe: Recipe,
     picture: Path,
-    output: Path,
-    content: Path | None,
-    style: Path | None,
+    files: dict[str, Path | None],
+    device: str | None,
     *,
     force: bool,
-    overwrite: bool,
 ) -> TransferJob:
     import torch
 
@@ -139,32 +174,50 @@ def _job(
     from styler.jobs import TransferJob
 
     known = recipe.resolved()
+    found = {
+        name: _find(source, files[name], picture, f"--{name}", force)
+        for name, source in (
+            ("content", recipe.content),
+            ("style", recipe.style),
+            ("init", recipe.start),
+        )
+        if source is not None
+    }
     machine: dict[str, Any] = {
         "backbone.name": recipe.backbone,
-        "runtime.device": recipe.machine.device,
+        "backbone.weights": _weights(known.config.backbone.weights, files["weights"]),
+        "runtime.device": device or recipe.machine.device,
         "runtime.precision": recipe.machine.precision,
     }
-    if recipe.start is not None:
-        machine["init.image"] = str(_find(recipe.start, None, picture, "--set init.image", force))
+    if "init" in found:
+        machine["init.image"] = str(found["init"])
     config = resolve(("recipe", recipe.config), ("recipe", machine)).config
-    torch.set_num_threads(recipe.machine.threads)
+    # More threads than there are cores would crawl; elsewhere the bits differ anyway.
+    torch.set_num_threads(min(recipe.machine.threads, os.cpu_count() or 1))
     return TransferJob(
-        content=_find(recipe.content, content, picture, "--content", force),
-        style=_find(recipe.style, style, picture, "--style", force),
-        output=output,
+        content=found["content"],
+        style=found["style"],
+        output=picture,
         resolved=Resolved(config=config, origins=known.origins),
-        overwrite=overwrite,
         bit_depth=recipe.bit_depth,
     )
 
 
+def _weights(then: str | None, given: Path | None) -> str | None:
+    """The weights file; None, which finds one by the network's name, when it is there no more."""
+    if given is not None:
+        return str(given)
+    return then if then and Path(then).expanduser().exists() else None
+
+
 def _find(source: Source, given: Path | None, picture: Path, flag: str, force: bool) -> Path:
     """Where a source is now: as given, or where the recipe says; its contents are checked."""
+    from styler.images.source import read_source
+
     path = given or picture.parent / source.path
-    if not path.is_file():
-        where = "where the recipe says" if given is None else "there"
-        raise ImageError(f"{path} is not {where}", f"say where it is: {flag} FILE")
-    if not force and _sha256(path) != source.sha256:
+    if given is None and not path.is_file():
+        raise ImageError(f"{path} is not where the recipe says", f"say where it is: {flag} FILE")
+    if not force and hashlib.sha256(read_source(path)[0]).hexdigest() != source.sha256:
         raise ImageError(
             f"{path} is not the file that {picture.name} was made from",
             f"name the right one with {flag} FILE, or go on with --force",
@@ -172,9 +225,17 @@ def _find(source: Source, given: Path | None, picture: Path, flag: str, force: b
     return path
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _compare(picture: Path, before: Tensor, now: Tensor) -> None:
+    """Say how the new pixels differ from those of the picture."""
+    if before.shape != now.shape:
+        console.note(f"the size is not that of {picture}, which was changed since")
+        return
+    difference = float((before - now).abs().max())
+    console.event("compared", picture=str(picture), largest_difference=difference)
+    if difference == 0:
+        console.note(f"the pixels are those of {picture}, all of them")
+    else:
+        console.note(f"the pixels differ from {picture} by up to {difference * 255:.3g}/255")
 
 
 def _check_versions(recipe: Recipe) -> None:
@@ -190,15 +251,7 @@ def _check_versions(recipe: Recipe) -> None:
             console.note(f"made with {name} {then}, this is {now}: pixels may differ a little")
 
 
-def _difference(one: Path, other: Path) -> float:
-    """The largest difference of any value, in [0, 1]."""
-    from styler.images import read_picture
-
-    first, second = read_picture(one).pixels, read_picture(other).pixels
-    return float((first - second).abs().max()) if first.shape == second.shape else 1.0
-
-
 def register(parent: typer.Typer) -> None:
     """Add the commands of this module."""
-    parent.command("show")(show)
-    parent.command("rerun")(rerun)
+    parent.command("show", no_args_is_help=True)(show)
+    parent.command("rerun", no_args_is_help=True)(rerun)

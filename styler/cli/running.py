@@ -12,9 +12,9 @@ from styler.cli.interrupt import stop_on_signal
 from styler.errors import BackboneError, ExitCode
 
 if TYPE_CHECKING:
-    from styler.engine import StepEvent
     from styler.jobs import Finished, Prepared, TransferJob
     from styler.schedule import Level
+    from styler.transfer import Problem
 
 SAMPLE_STEPS = 3
 """Steps that a dry run takes at the coarsest scale to see how fast the machine is."""
@@ -36,9 +36,11 @@ def run_job(
     from styler.jobs import run
 
     prepared = _prepare(job, weights_sha256)
+    levels = prepared.problem.levels
+    planned = sum(level.steps for level in levels)
     with (
-        stop_on_signal(stop_after) as stop,
-        console.progress(_work(prepared.levels)) as show,
+        stop_on_signal(planned if stop_after is None else stop_after) as stop,
+        console.progress(_work(levels)) as show,
     ):
         finished = run(prepared, callbacks=[show], should_stop=stop)
     if finished is None:
@@ -56,10 +58,10 @@ def _prepare(job: TransferJob, weights_sha256: str | None = None) -> Prepared:
 
     with console.downloads() as progress:
         prepared = prepare(job, lambda config: extractor_for(config, progress))
-    found = prepared.extractor.weights_sha256
+    found = prepared.problem.extractor.weights_sha256
     if weights_sha256 not in (None, found):
         raise BackboneError(
-            f"the weights of {prepared.extractor.name} are {found[:16]}, "
+            f"the weights of {prepared.problem.extractor.name} are {found[:16]}, "
             f"the recipe was made with {str(weights_sha256)[:16]}",
             "bring those with `styler weights import FILE`, or go on with --force",
         )
@@ -71,7 +73,7 @@ def _announce(prepared: Prepared) -> None:
     """Say which network was taken and what will be made."""
     from styler.runtime import precision_name
 
-    job, extractor, finest = prepared.job, prepared.extractor, prepared.levels[-1]
+    job, extractor, finest = prepared.job, prepared.problem.extractor, prepared.problem.levels[-1]
     machine = f"{extractor.device.type}, {precision_name(extractor.dtype)}"
     console.note(f"backbone {extractor.name} ({machine})")
     if job.resolved.config.backbone.name == "auto" and extractor.name == "vgg-lite":
@@ -88,7 +90,7 @@ def _announce(prepared: Prepared) -> None:
         device=str(extractor.device),
         precision=precision_name(extractor.dtype),
         output=str(job.output),
-        scales=[{"size": level.size, "steps": level.steps} for level in prepared.levels],
+        scales=[{"size": level.size, "steps": level.steps} for level in prepared.problem.levels],
     )
 
 
@@ -101,11 +103,13 @@ def _report(finished: Finished) -> None:
     for notice in finished.notices:
         console.note(notice)
     if outcome.recoveries:
-        console.note(f"the loss was not finite {outcome.recoveries} times; steps were made smaller")
+        times = console.counted(outcome.recoveries, "time")
+        console.note(f"the loss was not finite {times}; steps were made smaller")
     if finished.run.stopped:
         console.note(f"interrupted at step {outcome.done} of {outcome.planned}: saved as it was")
     losses = "  ".join(f"{name} {value:.3g}" for name, value in outcome.losses.items())
-    console.note(f"{outcome.done} steps in {console.duration(outcome.seconds)}  {losses}")
+    steps = console.counted(outcome.done, "step")
+    console.note(f"{steps} in {console.duration(outcome.seconds)}  {losses}")
     console.event(
         "done",
         output=str(finished.path),
@@ -123,42 +127,33 @@ def show_plan(job: TransferJob) -> None:
 
     from styler.memory import gradient_bytes
 
-    prepared = _prepare(job)
-    config = job.resolved.config
-    layers = {**config.content.layers, **config.style.layers}
+    problem = _prepare(job).problem
+    layers = {**problem.content_layers, **problem.style_layers}
+    seconds = _sample_step(problem)
+    if seconds is not None:
+        coarsest = problem.levels[0].size
+        seconds *= sum(_work(problem.levels)) / (coarsest[0] * coarsest[1])
+    if console.mode.json:
+        console.event("plan", seconds=seconds, output=str(job.output))
+        return
     rows = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("scale", "size", "steps", "memory"):
         rows.add_column(heading, justify="right")
-    for number, level in enumerate(prepared.levels, start=1):
+    for number, level in enumerate(problem.levels, start=1):
         height, width = level.size
-        memory = gradient_bytes(prepared.extractor, layers, level.size) / 1e9
+        memory = gradient_bytes(problem.extractor, layers, level.size) / 1e9
         rows.add_row(str(number), f"{width}×{height}", str(level.steps), f"{memory:.2f} GB")
     console.table(rows)
-    seconds = _sample_step(prepared)
     if seconds is not None:
-        work = _work(prepared.levels)
-        coarsest = prepared.levels[0].size
-        estimate = seconds * sum(work) / (coarsest[0] * coarsest[1])
-        console.say(f"about {console.duration(estimate)} on {prepared.extractor.device}")
+        console.say(f"about {console.duration(seconds)} on {problem.extractor.device}")
     console.say(f"output {job.output}")
 
 
-def _sample_step(prepared: Prepared) -> float | None:
+def _sample_step(problem: Problem) -> float | None:
     """Seconds of a step at the coarsest scale, after the first, which warms up."""
-    from styler.transfer import transfer
-
     ends: list[float] = []
-
-    def tick(step: StepEvent) -> None:
-        ends.append(time.perf_counter())
-
-    transfer(
-        prepared.content.pixels,
-        prepared.style.pixels,
-        prepared.job.resolved.config,
-        start=prepared.start.pixels if prepared.start else None,
-        extractor=prepared.extractor,
-        callbacks=[tick],
+    problem.solve(
+        callbacks=[lambda _: ends.append(time.perf_counter())],
         should_stop=lambda done: done >= SAMPLE_STEPS and len(ends) >= 2,
     )
     return (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else None

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from styler.cli import console
+from styler.cli.completion import DEVICES, VGG, complete, presets, settings
 from styler.cli.running import run_job, show_plan
-from styler.errors import ConfigError, UsageError, did_you_mean
+from styler.errors import ConfigError, did_you_mean
 
 LOOK = "Look"
 SIZE = "Size and effort"
@@ -20,21 +21,16 @@ INIT_KINDS = ("content", "noise", "uniform", "style")
 
 @console.guarded
 def command(
-    content: Annotated[Path, typer.Argument(help="The picture to paint.", show_default=False)],
-    style: Annotated[Path, typer.Argument(help="The picture to paint it like.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The result: .png, .jpg, .tif, .webp or .bmp \\[default: CONTENT+STYLE.png].",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The picture to paint.")],
+    style: Annotated[Path, typer.Argument(metavar="STYLE", help="The picture to paint it like.")],
     preset: Annotated[
         str,
         typer.Option(
-            "--preset", "-p", help="A recipe: see `styler presets list`.", rich_help_panel=LOOK
+            "--preset",
+            "-p",
+            help="A recipe's name, or a TOML file: see `styler presets list`.",
+            rich_help_panel=LOOK,
+            autocompletion=presets,
         ),
     ] = "default",
     strength: Annotated[
@@ -50,7 +46,11 @@ def command(
     ] = None,
     style_loss: Annotated[
         str | None,
-        typer.Option(help="gram, moments or wasserstein.", rich_help_panel=LOOK),
+        typer.Option(
+            help="gram, moments or wasserstein.",
+            rich_help_panel=LOOK,
+            autocompletion=complete("gram", "moments", "wasserstein"),
+        ),
     ] = None,
     content_weight: Annotated[
         float | None, typer.Option(help="Alpha of J(G).", rich_help_panel=LOOK)
@@ -74,6 +74,7 @@ def command(
         typer.Option(
             help="Start from content, noise, uniform, style or a picture's file.",
             rich_help_panel=LOOK,
+            autocompletion=complete(*INIT_KINDS),
         ),
     ] = None,
     seed: Annotated[
@@ -93,7 +94,10 @@ def command(
         ),
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="adam or lbfgs.", rich_help_panel=SIZE)
+        str | None,
+        typer.Option(
+            help="adam or lbfgs.", rich_help_panel=SIZE, autocompletion=complete("adam", "lbfgs")
+        ),
     ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Step size of the optimiser.", rich_help_panel=SIZE)
@@ -103,6 +107,7 @@ def command(
         typer.Option(
             help="auto, vgg-lite, vgg19, vgg16 or vgg19-caffe; see `styler weights list`.",
             rich_help_panel=NETWORK,
+            autocompletion=complete("auto", *VGG),
         ),
     ] = None,
     weights: Annotated[
@@ -110,21 +115,46 @@ def command(
         typer.Option(help="A weights file for the backbone.", rich_help_panel=NETWORK),
     ] = None,
     pooling: Annotated[
-        str | None, typer.Option(help="max or average.", rich_help_panel=NETWORK)
+        str | None,
+        typer.Option(
+            help="max or average.",
+            rich_help_panel=NETWORK,
+            autocompletion=complete("max", "average"),
+        ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=NETWORK)
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=NETWORK,
+            autocompletion=complete(*DEVICES),
+        ),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=NETWORK)
+        str | None,
+        typer.Option(
+            help="auto, fp32 or bf16.",
+            rich_help_panel=NETWORK,
+            autocompletion=complete("auto", "fp32", "bf16"),
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any setting of `styler presets show default`.",
+            help="Any setting of `styler presets show default`; may be repeated.",
             rich_help_panel=LOOK,
+            autocompletion=settings,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The result: .png, .jpg, .tif, .webp or .bmp \\[default: CONTENT+STYLE.png].",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     bit_depth: Annotated[
@@ -141,7 +171,10 @@ def command(
         ),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Only errors and the result's path.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
@@ -153,20 +186,18 @@ def command(
 
       styler transfer photo.jpg painting.jpg
 
-      styler transfer photo.jpg painting.jpg --strength 0.8 --style-scale 1.5 -o strong.jpg
+      styler transfer photo.jpg painting.jpg --strength 0.8 -o strong.jpg
 
-      styler transfer photo.jpg painting.jpg --preset gatys2015 --backbone vgg19-caffe
+      styler transfer photo.jpg painting.jpg --preset gatys2015
 
-    Ctrl-C saves the picture as it is. The result carries its recipe: `styler show` prints it,
-    `styler rerun` makes it again.
+    Ctrl-C saves the picture as it is. The result carries its recipe:
+    `styler show` prints it, `styler rerun` makes it again.
     """
     from styler.config import parse_set, resolve
     from styler.jobs import TransferJob
     from styler.presets import load_preset
 
     console.mode.quiet, console.mode.json = quiet, json
-    if bit_depth not in (None, 8, 16):
-        raise UsageError(f"--bit-depth {bit_depth} is neither 8 nor 16")
     flags: dict[str, tuple[str, Any]] = {
         "--strength": ("strength", strength),
         "--style-scale": ("style.scale", style_scale),
@@ -248,4 +279,4 @@ def _init(text: str | None) -> dict[str, str]:
 
 def register(parent: typer.Typer) -> None:
     """Add the command of this module."""
-    parent.command("transfer")(command)
+    parent.command("transfer", no_args_is_help=True)(command)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from styler.cli import console
+from styler.cli.completion import BACKBONES, complete
 from styler.errors import BackboneError
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, import and verify network weights.")
@@ -18,15 +19,18 @@ app = typer.Typer(no_args_is_help=True, help="List, fetch, import and verify net
 def list_() -> None:
     """List the backbones and where their weights are.
 
-    [bold]Example:[/] styler weights list
+    [bold]Examples:[/]
+
+      styler weights list
     """
     from rich.table import Table
 
     from styler.features import BACKBONES, find_weights
 
     rows = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("backbone", "weights", "what"):
-        rows.add_column(heading)
+    rows.add_column("backbone", style="bold", no_wrap=True)
+    rows.add_column("weights", overflow="fold")
+    rows.add_column("what")
     for spec in BACKBONES.values():
         path = find_weights(spec)
         if spec.embedded:
@@ -36,16 +40,25 @@ def list_() -> None:
         else:
             fetchable = any(file.url for file in spec.weights)
             where = f"styler weights {'fetch ' + spec.name if fetchable else 'import FILE'}"
-        rows.add_row(f"[bold]{spec.name}[/]", where, spec.description)
+        rows.add_row(spec.name, where, spec.description)
     console.table(rows)
 
 
-@app.command()
+@app.command(no_args_is_help=True)
 @console.guarded
-def fetch(name: Annotated[str, typer.Argument(help="vgg19 or vgg16.")]) -> None:
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Such as vgg19 or vgg16.", autocompletion=complete(*BACKBONES)
+        ),
+    ],
+) -> None:
     """Download a network's weights, check them and keep its convolutions.
 
-    [bold]Example:[/] styler weights fetch vgg19
+    [bold]Examples:[/]
+
+      styler weights fetch vgg19
     """
     from styler.features import fetch_weights, find_weights, get_backbone
 
@@ -60,17 +73,27 @@ def fetch(name: Annotated[str, typer.Argument(help="vgg19 or vgg16.")]) -> None:
     console.result(path)
 
 
-@app.command("import")
+@app.command("import", no_args_is_help=True)
 @console.guarded
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .pth or .safetensors file of VGG weights.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .pth or .safetensors file of VGG weights.")
+    ],
     name: Annotated[
-        str | None, typer.Option(help="Which backbone it is, when the file does not tell.")
+        str | None,
+        typer.Option(
+            help="Which backbone it is, when the file does not tell.",
+            autocompletion=complete(*BACKBONES),
+        ),
     ] = None,
 ) -> None:
     """Check a weights file you have and keep its convolutions.
 
-    [bold]Example:[/] styler weights import ~/Downloads/vgg19-d01eb7cb.pth
+    [bold]Examples:[/]
+
+      styler weights import ~/Downloads/vgg19-d01eb7cb.pth
+
+      styler weights import mine.safetensors --name vgg19
     """
     from styler.features import import_weights
 
@@ -80,11 +103,22 @@ def import_(
 @app.command()
 @console.guarded
 def verify(
-    name: Annotated[str | None, typer.Argument(help="A backbone \\[default: all].")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A backbone \\[default: all].",
+            autocompletion=complete(*BACKBONES),
+        ),
+    ] = None,
 ) -> None:
     """Read every weights file at hand and check its digest, shapes and values.
 
-    [bold]Example:[/] styler weights verify vgg19
+    [bold]Examples:[/]
+
+      styler weights verify
+
+      styler weights verify vgg19
     """
     from styler.features import BACKBONES, get_backbone, verify_weights
 

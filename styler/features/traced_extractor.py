@@ -26,8 +26,8 @@ class TracedExtractor(Extractor):
     Layers are the modules whose outputs are maps (B, C, H, W) or vectors (B, C): sequences of
     tokens and maps with channels last are left out. A module that is called again has ``_1``,
     ``_2``, … after its path (``layer1.0.relu_2`` is the end of a ResNet's first block), and
-    ``logits`` is what the network gives. No operation is in place, so that each is what its module
-    gave, at the price of memory.
+    ``logits`` is what the network gives. Each is what its module gave, even where torchvision's
+    next ReLU works in place.
 
     Args:
         spec: the network.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from styler.config import Resolved, flatten, resolve
 from styler.errors import ImageError
 
 SCHEMA = 1
+EDITED = "another program wrote or changed it; the picture itself may still be fine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class Machine:
     device: str
     name: str
     precision: str
-    threads: int
+    threads: Annotated[int, Meta(ge=1)]
     torch: str
 
 
@@ -105,7 +108,7 @@ class Recipe:
     config: dict[str, Any]
     origins: dict[str, str]
     start: Source | None = None
-    kind: str = "transfer"
+    kind: Literal["transfer"] = "transfer"
     schema: int = field(default=SCHEMA)
 
     def resolved(self) -> Resolved:
@@ -128,8 +131,8 @@ def relative_path(file: Path, result: Path) -> str:
 
 
 def encode(recipe: Recipe) -> str:
-    """As JSON, one line."""
-    return msgspec.json.encode(recipe).decode()
+    """As JSON, one line of ASCII; paths that are no Unicode text survive as escapes."""
+    return json.dumps(msgspec.to_builtins(recipe), separators=(",", ":"))
 
 
 def decode(text: str, path: Path) -> Recipe:
@@ -139,12 +142,20 @@ def decode(text: str, path: Path) -> Recipe:
         ImageError: the text in the picture at `path` is no recipe, or one of a later version.
     """
     try:
-        schema = msgspec.json.decode(text, type=dict[str, Any]).get("schema")
-        if schema == SCHEMA:
-            return msgspec.json.decode(text, type=Recipe)
-        reason = f"its schema is {schema}, expected {SCHEMA}"
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        reason = str(error)
-    raise ImageError(
-        f"the recipe in {path} cannot be read: {reason}", "a newer styler may know this form"
-    )
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _unreadable(path, "it is not JSON", EDITED) from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if type(schema) is not int or schema < 1:
+        raise _unreadable(path, "it names no schema", EDITED)
+    if schema > SCHEMA:
+        reason = f"its schema is {schema}, this version knows {SCHEMA}"
+        raise _unreadable(path, reason, "use the version of styler that made it, or a later one")
+    try:
+        return msgspec.convert(record, Recipe)
+    except msgspec.ValidationError as error:
+        raise _unreadable(path, str(error), EDITED) from None
+
+
+def _unreadable(path: Path, reason: str, hint: str) -> ImageError:
+    return ImageError(f"the recipe in {path} cannot be read: {reason}", hint)
