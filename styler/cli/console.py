@@ -122,9 +122,14 @@ def finish() -> None:
     _stdout.flush()
     fault = _stdout.fault
     if fault is not None and fault.errno != errno.EPIPE:
-        raise OutputError(
-            f"cannot write to standard output: {fault.strerror}", "see where it is redirected to"
-        )
+        raise undelivered(fault)
+
+
+def undelivered(fault: OSError) -> OutputError:
+    """The error for a standard output that takes nothing more."""
+    return OutputError(
+        f"cannot write to standard output: {fault.strerror}", "see where it is redirected to"
+    )
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -186,9 +191,8 @@ def duration(seconds: float) -> str:
 
 
 def _describe(step: StepEvent) -> str:
-    losses = "  ".join(f"{name} {value:.3g}" for name, value in step.losses.items())
     height, width = step.size
-    return f"scale {step.level + 1}/{step.levels}  {width}×{height}  {losses}"
+    return f"scale {step.level + 1}/{step.levels}  {width}×{height}"
 
 
 class _Remaining:
@@ -255,7 +259,7 @@ def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
                 task,
                 completed=step.done,
                 total=step.planned,
-                description=_describe(step),
+                description=f"{_describe(step)}  loss {step.total:.3g}",
                 count=f"{step.done}/{step.planned}",
                 left=remaining(step),
             )
@@ -272,7 +276,8 @@ def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
         if step.step < step.steps and time.monotonic() - last < PLAIN_EVERY:
             return
         last = time.monotonic()
-        err.print(f"step {step.done}/{step.planned}  {_describe(step)}  {left}")
+        losses = "  ".join(f"{name} {value:.3g}" for name, value in step.losses.items())
+        err.print(f"step {step.done}/{step.planned}  {_describe(step)}  {losses}  {left}")
 
     return show
 

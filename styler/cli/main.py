@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -31,6 +32,7 @@ app = typer.Typer(
 def _show_version(wanted: bool) -> None:
     if wanted:
         console.say(f"styler {__version__}")
+        console.finish()
         raise typer.Exit
 
 
@@ -62,7 +64,11 @@ for module in (transfer, recipes, presets, weights, inspect):
 def main() -> None:
     """Run the command line."""
     prepare_streams()
-    app(prog_name="styler")
+    try:
+        app(prog_name="styler")
+    finally:
+        # One Ctrl-C too many must not break into the interpreter's own end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,10 @@ class Stream:
         return getattr(self._stream(), "encoding", None) or "utf-8"
 
     def _stream(self) -> IO[str] | None:
-        found: IO[str] | None = getattr(sys, self.name)
-        return found
+        found = getattr(sys, self.name)
+        # While a bar is shown, rich puts something in its place that would come back to us.
+        original: IO[str] | None = getattr(found, "rich_proxied_file", found)
+        return original
 
     def _try(self, action: Callable[[IO[str]], Any]) -> None:
         stream = self._stream()

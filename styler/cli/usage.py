@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from styler.cli import console
-from styler.errors import UsageError, did_you_mean
+from styler.errors import OutputError, UsageError, did_you_mean
 
 # Click's own class of them, which typer brings along under a private name.
 _Misuse = cast(type[Exception], typer.BadParameter.__mro__[1])
@@ -38,6 +38,9 @@ class Group(TyperGroup):
             if fault is not None:
                 console.error(fault)
             code = UsageError.exit_code
+        except OSError as failure:  # commands explain theirs: this was a help text
+            console.error(console.undelivered(failure))
+            code = OutputError.exit_code
         if standalone_mode:
             sys.exit(int(code or 0))
         return code

@@ -64,7 +64,8 @@ def trace(model: nn.Module) -> Traced:
     """Freezes a network and records what it does.
 
     Operations in place are made ordinary ones: a ReLU in place overwrites the output of the
-    module before it, which would then hold other values than that module gave.
+    module before it, which would then hold other values than that module gave. A gradient keeps
+    no more memory for it, since convolutions and normalisations do not need what they gave.
 
     Args:
         model: from an image (B, 3, H, W) to one tensor. It is changed.

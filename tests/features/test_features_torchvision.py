@@ -28,6 +28,7 @@ from styler.features import (
     verify_weights,
 )
 from styler.features.registry import WeightFile
+from styler.features.traced_extractor import TracedExtractor
 
 LAYERS = {
     "alexnet": ("features.0", "features.1", "features.5", "features.12", "classifier.1"),
@@ -145,8 +146,10 @@ def test_only_the_image_takes_a_gradient() -> None:
     torch.autograd.backward([value.square().mean() for value in features.values()])
     assert image.grad is not None
     assert float(image.grad.abs().sum()) > 0
-    assert not any(p.requires_grad or p.grad is not None for p in ours._traced.model.parameters())
-    assert not any(module.training for module in ours._traced.model.modules())
+    assert isinstance(ours, TracedExtractor)
+    model = ours._traced.model
+    assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
+    assert not any(module.training for module in model.modules())
 
 
 def test_dropout_is_off_and_samples_are_independent() -> None:
