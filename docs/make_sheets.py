@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 
 from styler.config import resolve
 from styler.features import find_weights, get_backbone
-from styler.images import read_picture, write_picture
+from styler.images import read_picture
 from styler.report.sheets import contact_sheet
 from styler.transfer import transfer
 
@@ -79,7 +80,9 @@ def main() -> None:
     IMG.mkdir(exist_ok=True)
     for name in sys.argv[1:] or SHEETS:
         make, height = SHEETS[name]
-        write_picture(IMG / f"{name}.jpg", contact_sheet(make(), height), overwrite=True)
+        sheet = contact_sheet(make(), height)[0].permute(1, 2, 0).numpy()
+        pixels = (255 * sheet).round().astype("uint8")
+        Image.fromarray(pixels).save(IMG / f"{name}.jpg", quality=85, optimize=True)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ from styler.schedule import Level, fit_edge, output_size, plan_levels
 
 Progress = Callable[[int, int | None], None]
 
+FULL_SMOOTHNESS = 0.1
+"""Strength from which total variation has its full weight; at strength 0 it has none, so that the
+content comes back untouched. A little style needs as much of it as much style: it fizzes as much."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransferResult:
@@ -169,7 +173,8 @@ class Problem:
         # Strength 0.5 leaves the weights as they are; 0 and 1 leave only content or only style.
         self.style_weight = 2 * config.strength * config.style.weight
         self.content_weight = 2 * (1 - config.strength) * config.content.weight
-        self.smoothness_weight = 2 * config.strength * config.smoothness.weight
+        fade = min(1.0, config.strength / FULL_SMOOTHNESS)
+        self.smoothness_weight = fade * config.smoothness.weight
         named = partial(resolve_layer, available=extractor.layers)
         self.content_layers = {named(k): v for k, v in config.content.layers.items() if v}
         self.style_layers = {named(k): v for k, v in config.style.layers.items() if v}
