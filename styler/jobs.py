@@ -157,10 +157,10 @@ def run(
 
 
 def _bit_depth(prepared: Prepared) -> int:
-    if prepared.job.bit_depth is not None:
-        return prepared.job.bit_depth
-    deep = prepared.job.output.suffix.lower() in (".png", ".tif", ".tiff")
-    return prepared.content.bit_depth if deep else 8
+    """What the file will hold."""
+    if prepared.job.output.suffix.lower() not in (".png", ".tif", ".tiff"):
+        return 8
+    return prepared.job.bit_depth or prepared.content.bit_depth
 
 
 def _recipe(prepared: Prepared, result: TransferResult) -> Recipe:
@@ -217,7 +217,7 @@ def _save(prepared: Prepared, image: Tensor, recipe: Recipe) -> list[str]:
             path,
             image,
             alpha=alpha,
-            bit_depth=recipe.bit_depth,
+            bit_depth=job.bit_depth or recipe.bit_depth,
             icc_profile=content.icc_profile,
             exif=content.exif,
             recipe=encode(recipe),

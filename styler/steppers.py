@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from styler.config import OptimizerConfig
 from styler.objective import Evaluation
@@ -44,25 +46,60 @@ def make_stepper(parameter: ImageParameter, config: OptimizerConfig) -> Stepper:
     return LbfgsStepper(parameter, config, config.lr or LBFGS_LR)
 
 
+@dataclass
+class _Moments:
+    """What Adam remembers: step count, mean and mean square of the gradient."""
+
+    step: Tensor
+    first: Tensor
+    second: Tensor
+
+
 class AdamStepper:
     """Adam (arXiv 1412.6980), projected to valid pixels after each step.
 
     Moments are carried over to the next scale, resized as pictures, and their step count with
     them, so that the first steps of a scale are not warm-up steps again.
+
+    torch's update is called as a function: its optimiser class imports torch's compiler, which
+    takes a second and 150 MB.
     """
 
-    def __init__(self, parameter: ImageParameter, config: OptimizerConfig, lr: float) -> None:
+    def __init__(
+        self,
+        parameter: ImageParameter,
+        config: OptimizerConfig,
+        lr: float,
+        moments: _Moments | None = None,
+    ) -> None:
         self.parameter = parameter
         self._config = config
         self._lr = lr
-        self._adam = torch.optim.Adam(
-            [parameter.raw], lr=lr, betas=(config.beta1, config.beta2), eps=config.eps
-        )
+        zero = torch.zeros_like(parameter.raw.detach())
+        self._moments = moments or _Moments(torch.tensor(0.0), zero, zero.clone())
 
     def step(self, evaluate: Evaluate) -> Evaluation:
         """One evaluation and one update."""
         evaluation = evaluate(self.parameter)
-        self._adam.step()
+        gradient = self.parameter.raw.grad
+        assert gradient is not None  # `evaluate` has just filled it
+        with torch.no_grad():
+            adam(
+                [self.parameter.raw],
+                [gradient],
+                [self._moments.first],
+                [self._moments.second],
+                [],
+                [self._moments.step],
+                foreach=False,
+                amsgrad=False,
+                beta1=self._config.beta1,
+                beta2=self._config.beta2,
+                lr=self._lr,
+                weight_decay=0.0,
+                eps=self._config.eps,
+                maximize=False,
+            )
         if self._config.clamp != "end":
             self.parameter.project_()
         return evaluation
@@ -73,17 +110,13 @@ class AdamStepper:
 
     def resized(self, size: tuple[int, int]) -> AdamStepper:
         """With the moments resized; the second stays non-negative."""
-        parameter = self.parameter.resized(size)
-        other = AdamStepper(parameter, self._config, self._lr)
-        state = self._adam.state.get(self.parameter.raw, {})
-        if state:
-            carry = self.parameter.resized_state
-            other._adam.state[parameter.raw] = {
-                "step": state["step"].clone(),
-                "exp_avg": carry(state["exp_avg"], size),
-                "exp_avg_sq": carry(state["exp_avg_sq"], size),
-            }
-        return other
+        carry = self.parameter.resized_state
+        moments = _Moments(
+            self._moments.step.clone(),
+            carry(self._moments.first, size),
+            carry(self._moments.second, size),
+        )
+        return AdamStepper(self.parameter.resized(size), self._config, self._lr, moments)
 
 
 class LbfgsStepper:

@@ -27,7 +27,9 @@ MOVED = "What has moved or changed since"
 
 @console.guarded
 def show(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture made by styler.")],
+    picture: Annotated[
+        Path, typer.Argument(readable=False, metavar="PICTURE", help="A picture made by styler.")
+    ],
     all_: Annotated[bool, typer.Option("--all", help="Defaults, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The recipe as JSON.")] = False,
 ) -> None:
@@ -80,7 +82,7 @@ def _lines(recipe: Recipe) -> list[str]:
         f"result    {recipe.size[1]}×{recipe.size[0]}, {recipe.bit_depth} bit",
         f"backbone  {recipe.backbone}, weights {recipe.weights_sha256[:16]}",
         f"steps     {outcome.done} of {outcome.planned} in {console.duration(outcome.seconds)}",
-        f"losses    {losses}",
+        *([f"losses    {losses}"] if losses else []),
         f"machine   {machine.device} ({machine.name}), {machine.precision}, torch {machine.torch}",
         f"made      {recipe.created} by styler {recipe.styler}",
     ]
@@ -95,23 +97,34 @@ def _picture(source: Source) -> str:
 
 @console.guarded
 def rerun(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A picture made by styler.")],
+    picture: Annotated[
+        Path, typer.Argument(readable=False, metavar="PICTURE", help="A picture made by styler.")
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The new file \\[default: NAME-rerun beside it]."),
+        typer.Option(
+            "--output", "-o", readable=False, help="The new file \\[default: NAME-rerun beside it]."
+        ),
     ] = None,
     content: Annotated[
         Path | None,
-        typer.Option(help="Where the content picture is now.", rich_help_panel=MOVED),
+        typer.Option(
+            readable=False, help="Where the content picture is now.", rich_help_panel=MOVED
+        ),
     ] = None,
     style: Annotated[
-        Path | None, typer.Option(help="Where the style picture is now.", rich_help_panel=MOVED)
+        Path | None,
+        typer.Option(readable=False, help="Where the style picture is now.", rich_help_panel=MOVED),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(help="Where the initial picture is now.", rich_help_panel=MOVED)
+        Path | None,
+        typer.Option(
+            readable=False, help="Where the initial picture is now.", rich_help_panel=MOVED
+        ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Where the weights file is now.", rich_help_panel=MOVED)
+        Path | None,
+        typer.Option(readable=False, help="Where the weights file is now.", rich_help_panel=MOVED),
     ] = None,
     device: Annotated[
         str | None,
@@ -207,7 +220,7 @@ def _weights(then: str | None, given: Path | None) -> str | None:
     """The weights file; None, which finds one by the network's name, when it is there no more."""
     if given is not None:
         return str(given)
-    return then if then and Path(then).expanduser().exists() else None
+    return then if then and os.path.exists(os.path.expanduser(then)) else None
 
 
 def _find(source: Source, given: Path | None, picture: Path, flag: str, force: bool) -> Path:
@@ -215,7 +228,7 @@ def _find(source: Source, given: Path | None, picture: Path, flag: str, force: b
     from styler.images.source import read_source
 
     path = given or picture.parent / source.path
-    if given is None and not path.is_file():
+    if given is None and not os.path.isfile(path):
         raise ImageError(f"{path} is not where the recipe says", f"say where it is: {flag} FILE")
     if not force and hashlib.sha256(read_source(path)[0]).hexdigest() != source.sha256:
         raise ImageError(

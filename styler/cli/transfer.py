@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,8 +22,12 @@ INIT_KINDS = ("content", "noise", "uniform", "style")
 
 @console.guarded
 def command(
-    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The picture to paint.")],
-    style: Annotated[Path, typer.Argument(metavar="STYLE", help="The picture to paint it like.")],
+    content: Annotated[
+        Path, typer.Argument(readable=False, metavar="CONTENT", help="The picture to paint.")
+    ],
+    style: Annotated[
+        Path, typer.Argument(readable=False, metavar="STYLE", help="The picture to paint it like.")
+    ],
     preset: Annotated[
         str,
         typer.Option(
@@ -112,7 +117,9 @@ def command(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="A weights file for the backbone.", rich_help_panel=NETWORK),
+        typer.Option(
+            readable=False, help="A weights file for the backbone.", rich_help_panel=NETWORK
+        ),
     ] = None,
     pooling: Annotated[
         str | None,
@@ -153,6 +160,7 @@ def command(
         typer.Option(
             "--output",
             "-o",
+            readable=False,
             help="The result: .png, .jpg, .tif, .webp or .bmp \\[default: CONTENT+STYLE.png].",
             rich_help_panel=OUTPUT,
         ),
@@ -270,7 +278,7 @@ def _init(text: str | None) -> dict[str, str]:
         return {}
     if text in INIT_KINDS:
         return {"init.kind": text}
-    if not Path(text).suffix and not Path(text).exists():
+    if not Path(text).suffix and not os.path.exists(text):
         raise ConfigError(
             f"--init {text} is no kind of start and no file", did_you_mean(text, INIT_KINDS)
         )

@@ -77,7 +77,10 @@ def fetch(
 @console.guarded
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .pth or .safetensors file of VGG weights.")
+        Path,
+        typer.Argument(
+            readable=False, metavar="FILE", help="A .pth or .safetensors file of VGG weights."
+        ),
     ],
     name: Annotated[
         str | None,

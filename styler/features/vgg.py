@@ -48,10 +48,12 @@ class VggExtractor(Extractor):
         self._places = {op.name: place for place, op in enumerate(self._ops)}
         self._fields = chain_fields(self._ops)
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+        # Copies, because a view of a memory-mapped file would keep all of it resident.
         self._state = {
             key: value.to(
                 device=self.device,
                 dtype=dtype,
+                copy=True,
                 memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format,
             ).requires_grad_(False)
             for key, value in weights.state.items()

@@ -70,7 +70,7 @@ class Outcome:
     planned: int
     evaluations: int
     recoveries: int
-    seconds: float
+    seconds: Annotated[float, Meta(ge=0, le=1e9)]
     losses: dict[str, float]
     trace: list[tuple[int, float]]
 
@@ -142,7 +142,7 @@ def decode(text: str, path: Path) -> Recipe:
         ImageError: the text in the picture at `path` is no recipe, or one of a later version.
     """
     try:
-        record = json.loads(text)
+        record = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise _unreadable(path, "it is not JSON", EDITED) from None
     schema = record.get("schema") if isinstance(record, dict) else None
@@ -155,6 +155,10 @@ def decode(text: str, path: Path) -> Recipe:
         return msgspec.convert(record, Recipe)
     except msgspec.ValidationError as error:
         raise _unreadable(path, str(error), EDITED) from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _unreadable(path: Path, reason: str, hint: str) -> ImageError:

@@ -29,6 +29,11 @@ def imagenet(image: Tensor) -> Tensor:
     return (image - mean) / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
+def same(found: Tensor, expected: Tensor) -> None:
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * scale)
+
+
 def random_model(name: str) -> nn.Module:
     """As torchvision builds it to load its own weights into it, but with weights of chance."""
     generator = torch.Generator().manual_seed(11)
