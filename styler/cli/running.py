@@ -141,8 +141,8 @@ def show_plan(job: TransferJob) -> None:
         rows.add_column(heading, justify="right")
     for number, level in enumerate(problem.levels, start=1):
         height, width = level.size
-        memory = gradient_bytes(problem.extractor, layers, level.size) / 1e9
-        rows.add_row(str(number), f"{width}×{height}", str(level.steps), f"{memory:.2f} GB")
+        memory = gradient_bytes(problem.extractor, layers, level.size) / 1e6
+        rows.add_row(str(number), f"{width}×{height}", str(level.steps), f"{memory:,.0f} MB")
     console.table(rows)
     if seconds is not None:
         console.say(f"about {console.duration(seconds)} on {problem.extractor.device}")

@@ -228,7 +228,7 @@ _SPECS = (
         rank=4,
     ),
     _torchvision("alexnet", "AlexNet", "alexnet-owt-7be5be79.pth"),
-    _torchvision("squeezenet1_0", "SqueezeNet 1.0, of 2.5 MB", "squeezenet1_0-b66bff10.pth"),
+    _torchvision("squeezenet1_0", "SqueezeNet 1.0, small and fast", "squeezenet1_0-b66bff10.pth"),
     _torchvision(
         "googlenet",
         "GoogLeNet, the network of the first deep dreams",

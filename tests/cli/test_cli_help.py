@@ -1,0 +1,133 @@
+"""Help, completion, and a start that does not keep anybody waiting."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from styler.cli import completion
+from styler.config import KEYS
+
+COMMANDS = [
+    [],
+    ["transfer"],
+    ["show"],
+    ["rerun"],
+    ["layers"],
+    ["doctor"],
+    ["presets", "list"],
+    ["presets", "show"],
+    ["weights", "list"],
+    ["weights", "fetch"],
+    ["weights", "import"],
+    ["weights", "verify"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_examples(desk, command):
+    ran = desk(*command, "--help")
+    assert ran.code == 0
+    _, examples = re.split(r"^ *Examples:", ran.out, flags=re.MULTILINE)
+    assert f"styler {' '.join(command)}".rstrip() in examples
+    assert desk(*command, "-h").out == ran.out
+
+
+@pytest.mark.parametrize("command", ["transfer", "show", "rerun", "layers"])
+def test_a_command_without_arguments_shows_its_help(desk, command):
+    ran = desk(command)
+    assert ran.code == 2
+    assert "Examples:" in ran.out
+    assert ran.err == ""
+
+
+def test_the_program_alone_shows_its_help(desk):
+    ran = desk()
+    assert (ran.code, ran.err) == (2, "")
+    assert "Exit codes: 0 success, 1 bug, 2 usage" in ran.out
+
+
+def test_options_come_in_groups(desk):
+    groups = re.findall(r"─ ([A-Z][a-z ]+) ─", desk("transfer", "--help").out)
+    assert groups == [
+        "Arguments", "Options", "Look", "Size and effort", "Network and machine", "Output",
+    ]  # fmt: skip
+
+
+def test_the_command_line_starts_without_torch(python):
+    slow = "{'torch', 'numpy', 'PIL', 'torchvision', 'scipy'} & set(sys.modules)"
+    for module in ("styler.cli", "styler.cli.main"):
+        done = python(["-c", f"import sys, {module}; sys.exit(str({slow}) if {slow} else 0)"])
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("entry", [["-m", "styler"], ["cli.py"]])
+def test_entries(python, entry):
+    done = python([*entry, "--version"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"styler \d+\.\d+\.\d+\n", done.stdout)
+
+
+def complete(desk, words: str) -> list[str]:
+    """What bash would offer."""
+    environment = {
+        "_STYLER_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    process = type(desk)(desk.folder, {**desk.environment, **environment}).start()
+    out, err = process.communicate()
+    assert err == b""
+    return out.decode().split()
+
+
+def test_the_shell_completes_commands_and_values(desk):
+    assert complete(desk, "styler tr") == ["transfer"]
+    assert complete(desk, "styler transfer a b --preset gat") == ["gatys-ref", "gatys2015"]
+    assert complete(desk, "styler transfer a b --backbone vgg1") == [
+        "vgg16",
+        "vgg19",
+        "vgg19-caffe",
+    ]
+
+
+def test_completion_knows_what_there_is():
+    from styler.features import BACKBONES
+    from styler.presets import list_presets
+
+    assert set(completion.BACKBONES) == set(BACKBONES)
+    assert set(completion.VGG) == {n for n, s in BACKBONES.items() if s.architecture == "vgg"}
+    assert [name for name, _ in completion.presets("")] == [
+        preset.name for preset in list_presets("transfer")
+    ]
+    assert list(completion.settings("style.sc")) == ["style.scale="]
+    assert len(list(completion.settings(""))) == len(KEYS)
+
+
+@pytest.mark.parametrize("option", ["style_loss", "optimizer", "pooling", "precision", "init"])
+def test_completed_values_are_those_that_are_accepted(option):
+    from typing import get_args, get_type_hints
+
+    from typer.main import get_command
+
+    from styler import config
+    from styler.cli.main import app
+
+    home, name = {
+        "style_loss": (config.StyleConfig, "loss"),
+        "optimizer": (config.OptimizerConfig, "name"),
+        "pooling": (config.BackboneConfig, "pooling"),
+        "precision": (config.RuntimeConfig, "precision"),
+        "init": (config.InitConfig, "kind"),
+    }[option]
+    accepted = set(get_args(get_type_hints(home)[name])) - {"image"}
+    command = get_command(app).commands["transfer"]
+    parameter = next(p for p in command.params if p.name == option)
+    context = command.make_context("transfer", [], resilient_parsing=True)
+    assert {item.value for item in parameter.shell_complete(context, "")} == accepted
+
+
+def test_the_shim_and_the_package_are_the_same_program():
+    assert "styler.cli.main" in (Path(__file__).parents[2] / "cli.py").read_text()
