@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, paint
+from cli_desk import TINY, paint
 from PIL import Image
 
 from styler.images import read_picture, read_recipe, write_picture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY
+from cli_desk import TINY
 from PIL import Image
 
 from styler.images import read_picture

@@ -1,0 +1,160 @@
+"""The recipe in a picture: what goes in comes out, anything else is refused in a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from styler.config import TransferConfig, flatten, resolve
+from styler.errors import ConfigError, ImageError
+from styler.report.provenance import (
+    SCHEMA,
+    Machine,
+    Outcome,
+    Recipe,
+    Source,
+    config_record,
+    decode,
+    encode,
+    relative_path,
+)
+
+HERE = Path("picture.png")
+
+
+def recipe(**changes: Any) -> Recipe:
+    resolved = resolve(
+        ("preset gatys2015", {"style": {"loss": "gram", "layers": {"relu3_1": 0.25}}}),
+        ("--seed", {"runtime.seed": 2**63 - 1}),
+        ("--steps", {"schedule.steps": [5, 7]}),
+    )
+    values: dict[str, Any] = {
+        "styler": "0.1.0",
+        "created": "2026-01-02T03:04:05+00:00",
+        "content": Source(path="../cat.jpg", sha256="ab" * 32, size=(30, 40)),
+        "style": Source(path="ünï/日本.png", sha256="cd" * 32, size=(50, 60)),
+        "size": (30, 40),
+        "bit_depth": 16,
+        "backbone": "vgg-lite",
+        "weights_sha256": "ef" * 32,
+        "machine": Machine(device="cpu", name="CPU", precision="fp32", threads=2, torch="2.5.0"),
+        "outcome": Outcome(
+            done=3,
+            planned=12,
+            evaluations=4,
+            recoveries=1,
+            seconds=1.25,
+            losses={"style": 0.1 + 0.2, "total": 1e-300},
+            trace=[(1, 2.5), (3, 1 / 3)],
+        ),
+        "config": config_record(resolved),
+        "origins": resolved.origins,
+    }
+    return Recipe(**{**values, **changes})
+
+
+def test_a_recipe_comes_back_as_it_was() -> None:
+    start = Source(path="start.png", sha256="00", size=(1, 2))
+    for made in (recipe(), recipe(start=start)):
+        again = decode(encode(made), HERE)
+        assert again.outcome == made.outcome
+        assert again.start == made.start
+        assert encode(again) == encode(made)
+        assert again.resolved() == made.resolved()
+        assert again.resolved().config == resolve(("x", made.config)).config
+
+
+def test_its_text_is_one_line_of_ascii_json() -> None:
+    odd = "line\nfeed \x1b[31m " + os.fsdecode(b"caf\xe9")
+    text = encode(recipe(content=Source(path=odd, sha256="", size=(1, 1))))
+    assert text.isascii()
+    assert text.isprintable()
+    assert json.loads(text)["schema"] == SCHEMA == 1
+    assert decode(text, HERE).content.path == odd
+
+
+def test_settings_keep_their_origins() -> None:
+    resolved = decode(encode(recipe()), HERE).resolved()
+    assert resolved.config.style.layers == {"relu3_1": 0.25}
+    assert resolved.config.schedule.steps == (5, 7)
+    assert resolved.config.runtime.seed == 2**63 - 1
+    assert resolved.origins["style.layers"] == "preset gatys2015"
+    assert resolved.origins["runtime.seed"] == "--seed"
+    assert resolved.origins["strength"] == "default"
+
+
+def test_every_setting_is_recorded() -> None:
+    resolved = resolve()
+    assert config_record(resolved) == dict(flatten(TransferConfig()))
+
+
+def test_what_a_recipe_lacks_takes_the_default() -> None:
+    made = recipe()
+    older = {key: value for key, value in made.config.items() if key != "style.enlarge"}
+    assert recipe(config=older).resolved().config == made.resolved().config
+
+
+def test_a_setting_that_is_not_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting 'style.colour' \(recipe\)"):
+        recipe(config={"style.colour": "red"}).resolved()
+
+
+def changed(**changes: Any) -> str:
+    return json.dumps({**json.loads(encode(recipe())), **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is not JSON"),
+        ("{", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
+        (changed(created=float("nan")), "it is not JSON"),
+        ("null", "it names no schema"),
+        ("[1]", "it names no schema"),
+        ("{}", "it names no schema"),
+        (changed(schema=True), "it names no schema"),
+        (changed(schema="1"), "it names no schema"),
+        (changed(schema=0), "it names no schema"),
+        ('{"schema": 1}', "missing required field `styler`"),
+        (changed(kind="dream"), "'dream'"),
+        (changed(size=[1]), "$.size"),
+        (changed(content=None), "$.content"),
+        (changed(machine={**json.loads(changed())["machine"], "threads": 0}), "threads"),
+    ],
+)
+def test_garbage_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode(text, HERE)
+    assert caught.value.message.startswith("the recipe in picture.png cannot be read: ")
+    assert reason in caught.value.message
+    assert "another program" in str(caught.value.hint)
+
+
+def test_a_later_schema_is_left_to_later_versions() -> None:
+    text = json.dumps({"schema": SCHEMA + 1, "all": "different"})
+    with pytest.raises(ImageError, match="its schema is 2, this version knows 1") as caught:
+        decode(text, HERE)
+    assert "later" in str(caught.value.hint)
+
+
+def test_fields_of_the_same_schema_that_are_unknown_are_passed_over() -> None:
+    assert decode(changed(mood="bright"), HERE).backbone == "vgg-lite"
+
+
+def test_sources_are_named_from_the_folder_of_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    assert relative_path(tmp_path / "in/cat.jpg", tmp_path / "out/x.png") == "../in/cat.jpg"
+    monkeypatch.chdir(tmp_path / "out")
+    assert relative_path(Path("../in/cat.jpg"), Path("x.png")) == "../in/cat.jpg"
+    assert relative_path(Path("y.png"), Path("x.png")) == "y.png"
+    # The path is that of the real folder, which stays right when the link goes.
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    assert relative_path(tmp_path / "link/cat.jpg", tmp_path / "out/x.png") == "../in/cat.jpg"
