@@ -190,6 +190,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02} h"
 
 
+def _can_redraw() -> bool:
+    return err.is_terminal and not err.is_dumb_terminal
+
+
 def _describe(step: StepEvent) -> str:
     height, width = step.size
     return f"scale {step.level + 1}/{step.levels}  {width}×{height}"
@@ -231,7 +235,7 @@ def progress(work: list[float]) -> Iterator[Callable[[StepEvent], None]]:
         yield lambda step: event("step", **_step_fields(step))
     elif mode.quiet:
         yield lambda step: None
-    elif err.is_terminal:
+    elif _can_redraw():
         yield from _bar(remaining)
     else:
         yield _lines(remaining)
@@ -285,7 +289,7 @@ def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
 @contextlib.contextmanager
 def downloads() -> Iterator[Callable[[int, int | None], None]]:
     """Show a download; yields the callback that receives bytes so far and in all."""
-    if mode.quiet or mode.json or not err.is_terminal:
+    if mode.quiet or mode.json or not _can_redraw():
         yield _download_lines()
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn

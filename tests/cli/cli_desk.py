@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -67,15 +68,22 @@ class Desk:
         """Paint cat.png like waves.png, small and fast, in this process."""
         return self("transfer", "cat.png", "waves.png", *TINY, *words)
 
-    def start(self, *words: object, **options: object) -> subprocess.Popen[bytes]:
-        """Start the real program."""
+    def start(
+        self,
+        *words: object,
+        stdin: int | IO[bytes] | None = None,
+        stdout: int | IO[bytes] = subprocess.PIPE,
+        stderr: int | IO[bytes] = subprocess.PIPE,
+    ) -> subprocess.Popen[bytes]:
+        """Start the real program, in a session of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "styler", *map(str, words)],
             cwd=self.folder,
             env={**os.environ, **self.environment},
-            stdout=options.pop("stdout", subprocess.PIPE),
-            stderr=options.pop("stderr", subprocess.PIPE),
-            **options,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
         )
 
     def files(self) -> set[str]:

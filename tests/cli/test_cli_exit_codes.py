@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from cli_desk import Desk
 from typer.testing import CliRunner
 
 from styler.cli import console
@@ -27,13 +28,13 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def test_success(desk):
+def test_success(desk: Desk) -> None:
     ran = desk.transfer()
     assert (ran.code, ran.out) == (0, "cat+waves.png\n")
     assert desk.files() == {"cat.png", "waves.png", "cat+waves.png"}
 
 
-def test_a_bug_is_called_one(monkeypatch):
+def test_a_bug_is_called_one(monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer()
 
     @app.command()
@@ -51,7 +52,7 @@ def test_a_bug_is_called_one(monkeypatch):
     assert "Traceback" in CliRunner().invoke(app, []).stderr
 
 
-def test_debug_shows_the_traceback_of_a_mistake(desk):
+def test_debug_shows_the_traceback_of_a_mistake(desk: Desk) -> None:
     ran = desk("--debug", "show", "nowhere.png")
     assert ran.code == 4
     assert "Traceback" in ran.err
@@ -70,7 +71,7 @@ def test_debug_shows_the_traceback_of_a_mistake(desk):
         (["transfer", "cat.png", "waves.png", "--bit-depth", "12"], "bit depth of 12", "8 or 16"),
     ],
 )
-def test_usage(desk, words, error, hint):
+def test_usage(desk: Desk, words: list[str], error: str, hint: str) -> None:
     ran = desk(*words)
     assert (ran.code, ran.out) == (2, "")
     assert error in ran.error
@@ -102,7 +103,7 @@ def test_usage(desk, words, error, hint):
         ("--strength 1 --style-weight 0 --smoothness 0", "nothing to optimise", "weight"),
     ],
 )
-def test_configuration(desk, words, error, hint):
+def test_configuration(desk: Desk, words: str, error: str, hint: str) -> None:
     ran = desk("transfer", "cat.png", "waves.png", "-q", *words.split())
     assert (ran.code, ran.out) == (3, "")
     assert error in ran.error
@@ -113,7 +114,7 @@ def test_configuration(desk, words, error, hint):
 @pytest.mark.parametrize(
     "words", ["--content-weight nan", "--style-weight inf", "--set style.weight=-inf"]
 )
-def test_weights_that_are_no_numbers(desk, words):
+def test_weights_that_are_no_numbers(desk: Desk, words: str) -> None:
     ran = desk.transfer("-q", *words.split())
     assert ran.code == 3
     assert "is not a finite number" in ran.error
@@ -129,7 +130,7 @@ def test_weights_that_are_no_numbers(desk, words):
         ("[style", "mine.toml is not TOML", "toml"),
     ],
 )
-def test_a_wrong_preset(desk, text, error, hint):
+def test_a_wrong_preset(desk: Desk, text: str, error: str, hint: str) -> None:
     Path("mine.toml").write_text(f'schema = 1\nkind = "transfer"\n{text}\n')
     ran = desk("transfer", "cat.png", "waves.png", "-p", "mine.toml", "-o", "x.png")
     assert ran.code == 3
@@ -149,7 +150,7 @@ FILES = {
 
 @pytest.mark.parametrize("place", ["content", "style", "init"])
 @pytest.mark.parametrize("name", FILES)
-def test_input_pictures(desk, name, place):
+def test_input_pictures(desk: Desk, name: str, place: str) -> None:
     data, expected = FILES[name]
     Path(name).write_bytes(data)
     roles = {"content": "cat.png", "style": "waves.png", "init": "cat.png", place: name}
@@ -160,14 +161,14 @@ def test_input_pictures(desk, name, place):
     assert desk.files() == {"cat.png", "waves.png", name}
 
 
-def test_a_missing_picture_has_neighbours(desk):
+def test_a_missing_picture_has_neighbours(desk: Desk) -> None:
     ran = desk("transfer", "cta.png", "waves.png")
     assert ran.code == 4
     assert ran.error == "no such file: cta.png"
     assert ran.hint == "did you mean cat.png?"
 
 
-def test_no_picture_but_a_folder_or_a_pipe(desk):
+def test_no_picture_but_a_folder_or_a_pipe(desk: Desk) -> None:
     Path("folder.png").mkdir()
     os.mkfifo("pipe.png")
     for name, noun in (("folder.png", "a folder"), ("pipe.png", "a pipe")):
@@ -179,7 +180,7 @@ def test_no_picture_but_a_folder_or_a_pipe(desk):
 
 
 @pytest.mark.parametrize("size", [(1, 64), (64, 1), (1, 1), (600, 3)])
-def test_pictures_without_room_for_the_deepest_layer(desk, size):
+def test_pictures_without_room_for_the_deepest_layer(desk: Desk, size: tuple[int, int]) -> None:
     from PIL import Image
 
     Image.new("RGB", size).save("thin.png")
@@ -193,11 +194,11 @@ def test_pictures_without_room_for_the_deepest_layer(desk, size):
 class Evil:
     """Makes a file when it is unpickled carelessly."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (Path("pwned"),)
 
 
-def test_a_hostile_weights_file_is_refused_and_not_run(desk):
+def test_a_hostile_weights_file_is_refused_and_not_run(desk: Desk) -> None:
     torch.save({"features.0.weight": Evil()}, "evil.pth")
     Path("plain.pth").write_bytes(pickle.dumps(Evil()))
     for name in ("evil.pth", "plain.pth"):
@@ -221,7 +222,7 @@ def test_a_hostile_weights_file_is_refused_and_not_run(desk):
         ("--backbone vgg19-caffe", "no weights for vgg19-caffe", "styler weights import"),
     ],
 )
-def test_backbone(desk, words, error, hint):
+def test_backbone(desk: Desk, words: str, error: str, hint: str) -> None:
     ran = desk.transfer(*words.split())
     assert (ran.code, ran.out) == (5, "")
     assert error in ran.error
@@ -236,14 +237,14 @@ def test_backbone(desk, words, error, hint):
         ("--size 1000000000", "memory", "--size"),
     ],
 )
-def test_device(desk, words, error, hint):
+def test_device(desk: Desk, words: str, error: str, hint: str) -> None:
     ran = desk.transfer(*words.split())
     assert (ran.code, ran.out) == (6, "")
     assert error in ran.error
     assert hint in ran.hint
 
 
-def test_diverged(desk):
+def test_diverged(desk: Desk) -> None:
     ran = desk.transfer("-q", "--style-weight", "1e308")
     assert (ran.code, ran.out) == (7, "")
     assert "not finite" in ran.error
@@ -267,7 +268,7 @@ def test_diverged(desk):
         ("./cat.png", "the output is the content picture itself"),
     ],
 )
-def test_output(desk, output, error):
+def test_output(desk: Desk, output: str, error: str) -> None:
     Path("folder.png").mkdir()
     Path("loop.png").symlink_to("loop.png")
     before = {name: Path(name).read_bytes() for name in ("cat.png", "waves.png")}

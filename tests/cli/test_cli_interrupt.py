@@ -91,7 +91,7 @@ def test_a_bar_is_shown_on_a_terminal_and_its_end_saves_the_picture(desk: Desk) 
     ours, theirs = pty.openpty()
     process = desk.start(
         "transfer", "cat.png", "waves.png", "--size", "48", "--steps", "100000",
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
     shown = b""

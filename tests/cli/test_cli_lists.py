@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_desk import Desk
 from safetensors.torch import load_file, save_file
 
 from styler.config import resolve
@@ -15,7 +16,7 @@ from styler.presets import list_presets, load_preset
 PRESETS = [preset.name for preset in list_presets("transfer")]
 
 
-def test_presets_are_listed_in_whole_lines(desk, monkeypatch):
+def test_presets_are_listed_in_whole_lines(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     lines = desk("presets", "list").out.splitlines()
     assert [line.split()[0] for line in lines] == PRESETS
@@ -27,14 +28,14 @@ def test_presets_are_listed_in_whole_lines(desk, monkeypatch):
 
 @pytest.mark.parametrize("options", [[], ["--all"]])
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_shown_preset_is_a_preset(desk, name, options):
+def test_a_shown_preset_is_a_preset(desk: Desk, name: str, options: list[str]) -> None:
     Path("mine.toml").write_text(desk("presets", "show", name, *options).out)
     mine, theirs = load_preset("mine.toml", "transfer"), load_preset(name, "transfer")
     assert (mine.description, mine.source.strip()) == (theirs.description, theirs.source.strip())
     assert resolve(("x", mine.values)).config == resolve(("x", theirs.values)).config
 
 
-def test_a_preset_with_quotes_and_dots_survives_showing(desk):
+def test_a_preset_with_quotes_and_dots_survives_showing(desk: Desk) -> None:
     text = 'a "word", a \\ and """'
     source = json.dumps(text)
     Path("odd.toml").write_text(
@@ -47,13 +48,13 @@ def test_a_preset_with_quotes_and_dots_survives_showing(desk):
     assert again.values["content"]["layers"] == {"layer2.0.conv1": 1.0}
 
 
-def test_all_settings_name_their_origin(desk):
+def test_all_settings_name_their_origin(desk: Desk) -> None:
     out = desk("presets", "show", "gatys2015", "--all").out
     assert 'style.loss = "gram"  # preset gatys2015' in out
     assert "style.scale = 1.0  # default" in out
 
 
-def test_weights_are_listed_with_their_places(desk):
+def test_weights_are_listed_with_their_places(desk: Desk) -> None:
     lines = desk("weights", "list").out.splitlines()[1:]
     table = dict(line.split(maxsplit=1) for line in lines)
     assert set(table) == set(BACKBONES)
@@ -62,9 +63,14 @@ def test_weights_are_listed_with_their_places(desk):
     assert "styler weights import FILE" in table["vgg19-caffe"]
 
 
-def test_weights_are_imported_found_and_verified(desk):
-    spec = get_backbone("vgg-lite")
-    save_file(load_file(find_weights(spec)), "mine.safetensors")
+def embedded() -> Path:
+    found = find_weights(get_backbone("vgg-lite"))
+    assert found is not None
+    return found
+
+
+def test_weights_are_imported_found_and_verified(desk: Desk) -> None:
+    save_file(load_file(embedded()), "mine.safetensors")
     ran = desk("weights", "import", "mine.safetensors", "--name", "vgg-lite")
     assert ran.code == 0
     stored = Path(ran.out.strip())
@@ -80,21 +86,23 @@ def test_weights_are_imported_found_and_verified(desk):
     assert ran.hint
 
 
-def test_weights_that_are_here_are_not_fetched(desk):
+def test_weights_that_are_here_are_not_fetched(desk: Desk) -> None:
     ran = desk("weights", "fetch", "vgg-lite")
     assert ran.code == 0
-    assert Path(ran.out.strip()).samefile(find_weights(get_backbone("vgg-lite")))
+    assert Path(ran.out.strip()).samefile(embedded())
 
 
 @pytest.mark.parametrize("words", [["fetch", "vgg18"], ["verify", "vgg18"], ["import", "no.pth"]])
-def test_weights_that_are_not(desk, words):
+def test_weights_that_are_not(desk: Desk, words: list[str]) -> None:
     ran = desk("weights", *words)
     assert (ran.code, ran.out) == (5, "")
     assert words[1] in ran.error
     assert ran.hint
 
 
-def test_a_weights_folder_that_is_gone_is_named(desk, monkeypatch):
+def test_a_weights_folder_that_is_gone_is_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STYLER_WEIGHTS_DIR", "gone")
     for words in (["weights", "list"], ["transfer", "cat.png", "waves.png"], ["doctor"]):
         ran = desk(*words)
@@ -104,7 +112,7 @@ def test_a_weights_folder_that_is_gone_is_named(desk, monkeypatch):
     assert "device" in ran.out, "the doctor tells the rest all the same"
 
 
-def test_doctor(desk):
+def test_doctor(desk: Desk) -> None:
     ran = desk("doctor")
     assert (ran.code, ran.err) == (0, "")
     facts = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
@@ -113,7 +121,9 @@ def test_doctor(desk):
     assert facts["cache"].startswith(desk.environment["STYLER_CACHE_DIR"])
 
 
-def test_layers_are_not_cut_off_by_a_narrow_window(desk, monkeypatch):
+def test_layers_are_not_cut_off_by_a_narrow_window(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     lines = desk("layers", "vgg19", "--size", "64").out.splitlines()
     first = next(line.split() for line in lines if line.startswith("conv1_1"))
@@ -121,7 +131,7 @@ def test_layers_are_not_cut_off_by_a_narrow_window(desk, monkeypatch):
     assert first == ["conv1_1", "64×64×64", "1,728", "1,792", "7.1", "1.05", "3", "1"]
 
 
-def test_layers_as_json(desk):
+def test_layers_as_json(desk: Desk) -> None:
     layers = [json.loads(line) for line in desk("layers", "vgg-lite", "--json").out.splitlines()]
     assert {layer["event"] for layer in layers} == {"layer"}
     assert [layer["name"] for layer in layers][:3] == ["conv1_1", "relu1_1", "conv1_2"]
@@ -136,12 +146,12 @@ def test_layers_as_json(desk):
         (["vgg16", "--size", "8"], 4, "32"),
     ],
 )
-def test_layers_that_are_not(desk, words, code, hint):
+def test_layers_that_are_not(desk: Desk, words: list[str], code: int, hint: str) -> None:
     ran = desk("layers", *words)
     assert (ran.code, ran.out) == (code, "")
     assert hint in ran.hint
 
 
 @pytest.mark.weights
-def test_auto_takes_the_best_at_hand(desk, weights_dir):
+def test_auto_takes_the_best_at_hand(desk: Desk, weights_dir: Path) -> None:
     assert "auto takes vgg19-caffe" in desk("doctor").out

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
 import torch
-from cli_desk import TINY, paint
+from cli_desk import TINY, Desk, paint
 from PIL import Image
 
 from styler.images import read_picture, read_recipe, write_picture
+
+
+def stored(path: str) -> dict[str, Any]:
+    """The recipe in a picture."""
+    text = read_recipe(path)
+    assert text is not None
+    recipe: dict[str, Any] = json.loads(text)
+    return recipe
 
 
 def deep(path: str) -> None:
@@ -23,7 +32,7 @@ def deep(path: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
-def test_rerun_gives_the_same_pixels(desk, ending):
+def test_rerun_gives_the_same_pixels(desk: Desk, ending: str) -> None:
     name = f"x.{ending}"
     assert desk.transfer("-q", "--init", "noise", "--seed", "5", "-o", name).code == 0
     ran = desk("rerun", name)
@@ -36,7 +45,7 @@ def test_rerun_gives_the_same_pixels(desk, ending):
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
-def test_rerun_gives_the_same_16_bits(desk, ending):
+def test_rerun_gives_the_same_16_bits(desk: Desk, ending: str) -> None:
     deep("deep.png")
     name = f"x.{ending}"
     assert desk("transfer", "deep.png", "waves.png", *TINY, "-q", "-o", name).code == 0
@@ -48,7 +57,7 @@ def test_rerun_gives_the_same_16_bits(desk, ending):
     assert float((steps_of_8_bits - steps_of_8_bits.round()).abs().max()) > 0.1
 
 
-def test_bit_depths_are_recorded_as_written(desk):
+def test_bit_depths_are_recorded_as_written(desk: Desk) -> None:
     deep("deep.png")
     for words, depth in (
         (["-o", "a.png"], 16),
@@ -59,12 +68,12 @@ def test_bit_depths_are_recorded_as_written(desk):
         ran = desk("transfer", "deep.png", "waves.png", *TINY, *words)
         assert ran.code == 0
         assert ("JPEG has no 16 bits" in ran.err) == ("b.jpg" in words)
-        assert json.loads(read_recipe(words[1]))["bit_depth"] == depth
+        assert stored(words[1])["bit_depth"] == depth
         assert read_picture(words[1]).bit_depth == depth
         assert f"{depth} bit" in desk("show", words[1]).out
 
 
-def test_a_file_to_start_from_and_a_preset_are_part_of_the_recipe(desk):
+def test_a_file_to_start_from_and_a_preset_are_part_of_the_recipe(desk: Desk) -> None:
     paint(Path("start.png"), 9)
     words = ["--init", "start.png", "-p", "pytorch-tutorial", "--backbone", "vgg-lite"]
     assert desk.transfer("-q", *words, "-o", "x.png").code == 0
@@ -80,7 +89,7 @@ def test_a_file_to_start_from_and_a_preset_are_part_of_the_recipe(desk):
     assert "all of them" in desk("rerun", "x.png", "-o", "y.png", "--init", "moved.png").err
 
 
-def test_rerun_follows_moved_sources(desk):
+def test_rerun_follows_moved_sources(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
     Path("elsewhere").mkdir()
     shutil.copy("x.png", "elsewhere")
@@ -96,7 +105,7 @@ def test_rerun_follows_moved_sources(desk):
     assert "all of them" in desk("rerun", "elsewhere/x.png", "-o", "again.png").err
 
 
-def test_rerun_refuses_changed_sources_unless_forced(desk):
+def test_rerun_refuses_changed_sources_unless_forced(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
     paint(Path("cat.png"), 7)
     ran = desk("rerun", "x.png")
@@ -112,7 +121,7 @@ def test_rerun_refuses_changed_sources_unless_forced(desk):
     assert "the size is not that of x.png" in desk("rerun", "x.png", "--force", "--overwrite").err
 
 
-def test_rerun_may_replace_the_picture_and_still_compares(desk):
+def test_rerun_may_replace_the_picture_and_still_compares(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
     picture = read_picture("x.png")
     write_picture("x.png", 1 - picture.pixels, recipe=read_recipe("x.png"), overwrite=True)
@@ -123,7 +132,7 @@ def test_rerun_may_replace_the_picture_and_still_compares(desk):
     assert torch.equal(read_picture("x.png").pixels, picture.pixels)
 
 
-def test_rerun_reports_in_json(desk):
+def test_rerun_reports_in_json(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
     ran = desk("rerun", "x.png", "--json")
     events = [json.loads(line) for line in ran.out.splitlines()]
@@ -131,7 +140,7 @@ def test_rerun_reports_in_json(desk):
     assert ran.err == ""
 
 
-def test_rerun_wants_the_same_weights(desk):
+def test_rerun_wants_the_same_weights(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
     edit("x.png", weights_sha256="0" * 64)
     ran = desk("rerun", "x.png", "-q")
@@ -141,9 +150,9 @@ def test_rerun_wants_the_same_weights(desk):
     assert desk("rerun", "x.png", "-q", "--force").code == 0
 
 
-def test_rerun_wants_a_device_that_exists(desk):
+def test_rerun_wants_a_device_that_exists(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
-    recipe = json.loads(read_recipe("x.png"))
+    recipe = stored("x.png")
     edit("x.png", machine={**recipe["machine"], "device": "cuda:99"})
     assert desk("rerun", "x.png").code == 6
     assert desk("rerun", "x.png", "--device", "cpu").code == 0
@@ -151,12 +160,12 @@ def test_rerun_wants_a_device_that_exists(desk):
 
 def edit(path: str, **changes: object) -> None:
     """Change a picture's recipe by hand."""
-    recipe = {**json.loads(read_recipe(path)), **changes}
+    recipe = {**stored(path), **changes}
     write_picture(path, read_picture(path).pixels, recipe=json.dumps(recipe), overwrite=True)
 
 
 @pytest.mark.parametrize("command", ["show", "rerun"])
-def test_pictures_without_a_recipe(desk, command):
+def test_pictures_without_a_recipe(desk: Desk, command: str) -> None:
     desk.transfer("-q", "-o", "x.bmp")
     desk.transfer("-q", "-o", "x.png")
     with Image.open("x.png") as picture:
@@ -180,7 +189,7 @@ def test_pictures_without_a_recipe(desk, command):
     ],
 )
 @pytest.mark.parametrize("command", ["show", "rerun"])
-def test_recipes_of_others(desk, command, text, reason):
+def test_recipes_of_others(desk: Desk, command: str, text: str, reason: str) -> None:
     write_picture("other.png", read_picture("cat.png").pixels, recipe=text)
     ran = desk(command, "other.png")
     assert (ran.code, ran.out) == (4, "")
@@ -188,9 +197,9 @@ def test_recipes_of_others(desk, command, text, reason):
     assert ran.hint
 
 
-def test_recipes_changed_by_hand(desk):
+def test_recipes_changed_by_hand(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
-    recipe = json.loads(read_recipe("x.png"))
+    recipe = stored("x.png")
     for change, code, error in (
         ({"config": {**recipe["config"], "schedule.size": -4}}, 3, "schedule.size = -4 (recipe)"),
         ({"config": {**recipe["config"], "style.loud": 1}}, 3, "unknown setting 'style.loud'"),
@@ -210,7 +219,7 @@ def test_recipes_changed_by_hand(desk):
     assert desk("rerun", "x.png", "-q").code == 0, "a machine of many cores is not imitated"
 
 
-def test_show_tells_everything(desk):
+def test_show_tells_everything(desk: Desk) -> None:
     desk.transfer("-q", "--strength", "0.4", "-o", "x.png")
     lines = desk("show", "x.png").out.splitlines()
     facts = dict(line.split(maxsplit=1) for line in lines if " = " not in line)
@@ -221,4 +230,4 @@ def test_show_tells_everything(desk):
     assert "strength = 0.4  # --strength" in lines
     assert not any("# default" in line for line in lines)
     assert "style.scale = 1.0  # default" in desk("show", "x.png", "--all").out
-    assert json.loads(desk("show", "x.png", "--json").out) == json.loads(read_recipe("x.png"))
+    assert json.loads(desk("show", "x.png", "--json").out) == stored("x.png")

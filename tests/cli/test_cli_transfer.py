@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli_desk import TINY
+from cli_desk import TINY, Desk
 from PIL import Image
 
 from styler.images import read_picture
 
 
-def test_the_default_name_is_made_of_both(desk):
+def test_the_default_name_is_made_of_both(desk: Desk) -> None:
     Path("cat.png").rename("chelsea.png")
     Path("waves.png").rename("flow_field.png")
     assert (
@@ -23,7 +23,7 @@ def test_the_default_name_is_made_of_both(desk):
     assert read_picture("chelsea+flow_field.png").size == (36, 48)
 
 
-def test_nothing_is_overwritten_unasked(desk):
+def test_nothing_is_overwritten_unasked(desk: Desk) -> None:
     Path("cat+waves.png").write_bytes(b"mine")
     ran = desk.transfer()
     assert ran.code == 8
@@ -37,7 +37,7 @@ def test_nothing_is_overwritten_unasked(desk):
     "name",
     ["with space.png", "[red]x[bold].png", "ünï 日本.png", "--lead.png", ":cat:.png", "a\nb.png"],
 )
-def test_odd_names_are_printed_as_they_are(desk, name):
+def test_odd_names_are_printed_as_they_are(desk: Desk, name: str) -> None:
     ran = desk.transfer("-q", "-o", name)
     assert (ran.code, ran.out, ran.err) == (0, f"{name}\n", "")
     shown = desk("show", "--json", "--", name)
@@ -45,16 +45,16 @@ def test_odd_names_are_printed_as_they_are(desk, name):
     assert "content   cat.png" in desk("show", "--", name).out
 
 
-def test_hostile_names_do_not_reach_the_terminal(desk):
+def test_hostile_names_do_not_reach_the_terminal(desk: Desk) -> None:
     ran = desk("transfer", "no\x1b[31m\nthere.png", "waves.png")
     assert ran.error == r"no such file: no\x1b[31m\nthere.png"
 
 
-def test_content_and_style_may_be_the_same_file(desk):
+def test_content_and_style_may_be_the_same_file(desk: Desk) -> None:
     assert desk("transfer", "cat.png", "cat.png", *TINY).out == "cat+cat.png\n"
 
 
-def test_every_line_of_json_is_json(desk):
+def test_every_line_of_json_is_json(desk: Desk) -> None:
     ran = desk.transfer("--json", "--steps", "3")
     events = [json.loads(line) for line in ran.out.splitlines()]
     assert [event["event"] for event in events] == ["start", "step", "step", "step", "done"]
@@ -67,7 +67,7 @@ def test_every_line_of_json_is_json(desk):
     assert ran.err == ""
 
 
-def test_an_error_is_an_event_too(desk):
+def test_an_error_is_an_event_too(desk: Desk) -> None:
     ran = desk.transfer("--json", "-o", "x.gif")
     event = json.loads(ran.out)
     assert event["event"] == "error"
@@ -75,26 +75,26 @@ def test_an_error_is_an_event_too(desk):
     assert (event["message"], event["hint"]) == (ran.error, ran.hint)
 
 
-def test_plain_progress_has_no_control_characters(desk):
+def test_plain_progress_has_no_control_characters(desk: Desk) -> None:
     ran = desk.transfer()
     assert ran.out == "cat+waves.png\n"
     assert re.search(r"^step 2/2  scale 1/1  48×36  content \S+  style \S+", ran.err, re.MULTILINE)
     assert all(character.isprintable() or character == "\n" for character in ran.err)
 
 
-def test_quiet_leaves_only_the_path(desk):
+def test_quiet_leaves_only_the_path(desk: Desk) -> None:
     ran = desk.transfer("--quiet")
     assert (ran.out, ran.err) == ("cat+waves.png\n", "")
 
 
-def test_one_command_does_not_change_the_next(desk):
+def test_one_command_does_not_change_the_next(desk: Desk) -> None:
     desk.transfer("--json", "-o", "one.png")
     ran = desk.transfer("-o", "two.png")
     assert ran.out == "two.png\n"
     assert "backbone vgg-lite" in ran.err
 
 
-def test_a_dry_run_plans_and_writes_nothing(desk):
+def test_a_dry_run_plans_and_writes_nothing(desk: Desk) -> None:
     ran = desk.transfer("--dry-run", "--steps", "7", "--style-layers", "r41")
     scale, size, steps, memory = ran.out.splitlines()[1].split()[:4]
     assert (scale, size, steps) == ("1", "48×36", "7")
@@ -107,14 +107,14 @@ def test_a_dry_run_plans_and_writes_nothing(desk):
     assert events[1]["seconds"] > 0
 
 
-def test_no_steps_give_the_content_with_a_recipe(desk):
+def test_no_steps_give_the_content_with_a_recipe(desk: Desk) -> None:
     assert desk("transfer", "cat.png", "waves.png", "--steps", "0", "-o", "same.png").code == 0
     assert torch.equal(read_picture("same.png").pixels, read_picture("cat.png").pixels)
     assert "steps     0 of 0" in desk("show", "same.png").out
     assert desk("rerun", "same.png").code == 0
 
 
-def test_strength_goes_from_the_content_to_the_style(desk):
+def test_strength_goes_from_the_content_to_the_style(desk: Desk) -> None:
     def distance(strength: str) -> float:
         name = f"{strength}.png"
         assert (
@@ -138,7 +138,7 @@ def test_strength_goes_from_the_content_to_the_style(desk):
     assert 0 < some < all_
 
 
-def test_a_flag_beats_set_which_beats_the_preset(desk):
+def test_a_flag_beats_set_which_beats_the_preset(desk: Desk) -> None:
     Path("mine.toml").write_text(
         'schema = 1\nkind = "transfer"\nstrength = 0.1\nschedule.steps = [1]\n'
     )
@@ -181,7 +181,7 @@ def modes() -> dict[str, Image.Image]:
     }
 
 
-def test_all_kinds_of_pictures_are_taken(desk):
+def test_all_kinds_of_pictures_are_taken(desk: Desk) -> None:
     for name, picture in modes().items():
         picture.save(name)
         assert (
@@ -195,7 +195,7 @@ def test_all_kinds_of_pictures_are_taken(desk):
             assert result.mode == ("RGBA" if picture.mode == "RGBA" else "RGB")
 
 
-def test_a_turned_photograph_comes_out_upright(desk):
+def test_a_turned_photograph_comes_out_upright(desk: Desk) -> None:
     exif = Image.Exif()
     exif[274] = 6
     opened("cat.png").save("turned.jpg", exif=exif)
@@ -208,6 +208,6 @@ def test_a_turned_photograph_comes_out_upright(desk):
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp"])
-def test_all_formats_are_written(desk, ending):
+def test_all_formats_are_written(desk: Desk, ending: str) -> None:
     assert desk.transfer("-q", "-o", f"x.{ending}").code == 0
     assert read_picture(f"x.{ending}").size == (36, 48)
