@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, cast, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from styler.errors import ConfigError, did_you_mean
+from styler.errors import ConfigError
 
 NonNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -194,7 +194,10 @@ class TransferConfig:
         if not self.schedule.steps:
             raise ConfigError("schedule.steps is empty", "give one number per scale")
         if self.style.weight > 0 and not any(self.style.layers.values()):
-            raise ConfigError("style.layers has no layer with a weight above 0", None)
+            raise ConfigError(
+                "style.layers has no layer with a weight above 0",
+                "style.weight = 0 switches the style off",
+            )
         if self.content.weight > 0 and not any(self.content.layers.values()):
             raise ConfigError(
                 "content.layers has no layer with a weight above 0",
@@ -317,7 +320,7 @@ def _build(flat: Mapping[str, Any], origins: Mapping[str, str]) -> TransferConfi
 def _choices_hint(key: str, value: str) -> str | None:
     kind = _annotation(key)
     choices = getattr(kind, "__args__", ()) if getattr(kind, "__origin__", None) is Literal else ()
-    return did_you_mean(value, choices) if choices else None
+    return f"choose {', '.join(choices)}" if choices else None
 
 
 def _annotation(key: str) -> Any:
@@ -353,7 +356,9 @@ def resolve(*layers: tuple[str, Mapping[str, Any]]) -> Resolved:
     for origin, values in layers:
         for key, value in _spread(values):
             if not _finite(value):
-                raise ConfigError(f"{key} = {value} is not a finite number ({origin})", None)
+                raise ConfigError(
+                    f"{key} = {value} is not a finite number ({origin})", "give a plain number"
+                )
             entry = _layer_key(key)
             if entry is not None:
                 flat[entry[0]] = {**flat[entry[0]], entry[1]: value}

@@ -56,5 +56,6 @@ def check_memory(extractor: Extractor, layers: Collection[str], size: tuple[int,
     raise DeviceError(
         f"{width}×{height} with {extractor.name} needs about {need / 1e9:.1f} GB of memory, "
         f"{have / 1e9:.1f} GB are free",
-        f"--size {side} fits, and --backbone vgg-lite needs less",
+        f"--size {side} fits"
+        + ("" if extractor.name == "vgg-lite" else ", and --backbone vgg-lite needs less"),
     )

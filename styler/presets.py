@@ -70,11 +70,11 @@ def load_preset(name: str, kind: str) -> Preset:
     """
     if name.endswith(".toml"):
         return read_preset(Path(name), kind)
-    file = presets_folder() / kind / f"{name}.toml"
-    names = [p.stem for p in sorted(file.parent.glob("*.toml"))]
+    folder = presets_folder() / kind
+    names = [file.stem for file in sorted(folder.glob("*.toml"))]
     if name not in names:
         raise ConfigError(f"unknown preset {name!r}", did_you_mean(name, names))
-    return read_preset(file, kind)
+    return read_preset(folder / f"{name}.toml", kind)
 
 
 def read_preset(path: Path, kind: str) -> Preset:
@@ -86,7 +86,10 @@ def read_preset(path: Path, kind: str) -> Preset:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read preset {path}: {error}", "styler presets list") from None
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(
+            f"cannot read preset {path}: {reason}", "styler presets list shows those that ship"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"preset {path} is not TOML: {error}", "see toml.io") from None
     header = {key: table.pop(key, None) for key in _HEADER}
@@ -96,7 +99,10 @@ def read_preset(path: Path, kind: str) -> Preset:
             f"begin the file with schema = {SCHEMA}",
         )
     if header["kind"] != kind:
-        raise ConfigError(f"preset {path} is of kind {header['kind']!r}, expected {kind!r}", None)
+        raise ConfigError(
+            f"preset {path} is of kind {header['kind']!r}, expected {kind!r}",
+            f'write kind = "{kind}", or use the command that it was made for',
+        )
     return Preset(
         name=path.stem,
         kind=kind,

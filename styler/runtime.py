@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-from styler.errors import DeviceError, did_you_mean
+from styler.errors import DeviceError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -32,8 +32,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdecimal()):
-        hint = did_you_mean(name, ["auto", "cpu", "cuda", "mps"])
-        raise DeviceError(f"unknown device {name!r}", hint)
+        raise DeviceError(f"unknown device {name!r}", "choose auto, cpu, cuda, cuda:1 or mps")
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available()}
     if int(index or 0) >= count[kind]:
         raise DeviceError(f"this machine has no device {name}", "styler doctor lists what it has")

@@ -46,7 +46,7 @@ Progress = Callable[[int, int | None], None]
 
 FULL_SMOOTHNESS = 0.1
 """Strength from which total variation has its full weight; at strength 0 it has none, so that the
-content comes back untouched. A little style needs as much of it as much style: it fizzes as much."""
+content comes back untouched. A little style needs as much of it as a lot: it fizzes as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +198,14 @@ class Problem:
 
     def _check_size(self, level: Level) -> None:
         layers = {**self.content_layers, **self.style_layers}
-        self.extractor.check_size(level.size, layers)
-        self.extractor.check_size(self.style_size(level), self.style_layers)
+        for name, size, read in (
+            ("content", level.size, layers),
+            ("style", self.style_size(level), self.style_layers),
+        ):
+            try:
+                self.extractor.check_size(size, read)
+            except ImageError as error:
+                raise ImageError(f"the {name}: {error.message}", error.hint) from None
 
     def solve(
         self,

@@ -117,7 +117,7 @@ class Extractor(ABC):
         )
         if min(size) < least:
             raise ImageError(
-                f"an image of {size[0]}×{size[1]} pixels is too small for {layer}",
+                f"an image of {size[1]}×{size[0]} pixels is too small for {layer}",
                 f"use at least {least} pixels on each side, or layers nearer to the input",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -70,7 +71,7 @@ def _device(device: str | torch.device) -> torch.device:
 def _locate(name: str, device: torch.device, weights: Path | None) -> tuple[BackboneSpec, Path]:
     if name != "auto":
         spec = get_backbone(name)
-    elif weights is None or Path(weights).is_dir():
+    elif weights is None or os.path.isdir(weights):
         return choose_backbone(device.type, weights)
     else:
         spec = identify(Path(weights))

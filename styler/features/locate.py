@@ -13,6 +13,10 @@ WEIGHTS_VARIABLE = "STYLER_WEIGHTS_DIR"
 CACHE_VARIABLE = "STYLER_CACHE_DIR"
 
 
+# os.path and not pathlib, whose questions raise where a folder may not be read and where `~name`
+# is nobody's home.
+
+
 def weights_cache() -> Path:
     """The folder that downloads and imports are kept in; it need not exist.
 
@@ -20,7 +24,7 @@ def weights_cache() -> Path:
     """
     named = os.environ.get(CACHE_VARIABLE)
     if named:
-        return Path(named).expanduser() / "weights"
+        return Path(os.path.expanduser(named)) / "weights"
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("styler")) / "weights"
@@ -48,10 +52,10 @@ def find_weights(spec: BackboneSpec, path: Path | None = None) -> Path | None:
         'vgg-lite.safetensors'
     """
     if path is not None:
-        chosen = Path(path).expanduser()
-        if chosen.is_file():
+        chosen = Path(os.path.expanduser(path))
+        if os.path.isfile(chosen):
             return chosen
-        if not chosen.is_dir():
+        if not os.path.isdir(chosen):
             raise BackboneError(f"no weights file at {chosen}", "check the path")
         return next(_in_folder(spec, chosen), None)
     return next(present_weights(spec), None)
@@ -61,8 +65,8 @@ def present_weights(spec: BackboneSpec) -> Iterator[Path]:
     """All weights files of a network that are at hand, in the order of `find_weights`."""
     named = os.environ.get(WEIGHTS_VARIABLE)
     if named:
-        folder = Path(named).expanduser()
-        if not folder.is_dir():
+        folder = Path(os.path.expanduser(named))
+        if not os.path.isdir(folder):
             raise BackboneError(
                 f"{WEIGHTS_VARIABLE} names no folder: {folder}", "correct it or unset it"
             )
@@ -74,7 +78,7 @@ def present_weights(spec: BackboneSpec) -> Iterator[Path]:
 
 def _in_folder(spec: BackboneSpec, folder: Path) -> Iterator[Path]:
     for name in (spec.stored_name, *(entry.filename for entry in spec.weights)):
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):
             yield folder / name
     if spec.architecture == "torchvision":  # files of earlier releases have other digests
         named = {entry.filename for entry in spec.weights}

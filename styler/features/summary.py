@@ -98,7 +98,7 @@ def summarise(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
     least = minimum_side(ops)
     if min(size) < least:
         raise ImageError(
-            f"an image of {size[0]}×{size[1]} pixels is too small for {ops[-1].name}",
+            f"an image of {size[1]}×{size[0]} pixels is too small for {ops[-1].name}",
             f"use at least {least} pixels on each side",
         )
     return [*_features(ops, size), *_classifier(spec, ops[-1].out_channels)]

@@ -52,7 +52,7 @@ def traced_rows(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
     least = max(minimum_sides(traced).values())
     if min(size) < least:
         raise ImageError(
-            f"an image of {size[0]}×{size[1]} pixels is too small for {spec.name}",
+            f"an image of {size[1]}×{size[0]} pixels is too small for {spec.name}",
             f"use at least {least} pixels on each side",
         )
     return list(_rows(traced, size))

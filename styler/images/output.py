@@ -57,8 +57,9 @@ def require_target(target: Path, *, overwrite: bool) -> None:
         OutputError: as `check_output`, except that writing is not tried.
     """
     if target.suffix.lower() not in WRITABLE_EXTENSIONS:
+        what = f"cannot write {target.suffix!r} files" if target.suffix else "no extension"
         raise OutputError(
-            f"cannot write {target.suffix!r} files: {target}",
+            f"{what}: {target}",
             f"use one of {', '.join(WRITABLE_EXTENSIONS)}",
         )
     with _failing_as_output_error(target):
@@ -76,7 +77,8 @@ def require_target(target: Path, *, overwrite: bool) -> None:
             raise OutputError(f"{target} is {noun}", "choose another name")
         if not overwrite:
             raise OutputError(
-                f"{target} already exists", "choose another name, or allow overwriting"
+                f"{target} already exists",
+                "choose another name with -o, or replace it with --overwrite",
             )
 
 

@@ -190,7 +190,7 @@ def test_strides_are_those_of_the_features(tiny_extractor: VggExtractor) -> None
 
 
 def test_too_small_an_image_is_refused_before_it_is_run(tiny_extractor: VggExtractor) -> None:
-    with pytest.raises(ImageError, match="3×40 pixels is too small for conv3_1") as caught:
+    with pytest.raises(ImageError, match="40×3 pixels is too small for conv3_1") as caught:
         tiny_extractor(picture(3, 40), ["relu1_1", "conv3_1"])
     assert "4 pixels" in str(caught.value.hint)
     tiny_extractor.check_size((4, 4), ["conv3_1"])

@@ -72,7 +72,7 @@ def test_the_classifier_sees_the_whole_image() -> None:
 
 
 def test_too_small_a_size_is_refused() -> None:
-    with pytest.raises(ImageError, match="31×64 pixels is too small for pool5") as caught:
+    with pytest.raises(ImageError, match="64×31 pixels is too small for pool5") as caught:
         summarise(get_backbone("vgg19"), (31, 64))
     assert "32 pixels" in str(caught.value.hint)
     assert summarise(get_backbone("vgg19"), (32, 32))[36].shape == (512, 1, 1)

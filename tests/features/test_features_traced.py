@@ -165,7 +165,7 @@ def test_rows_of_a_summary() -> None:
 
 
 def test_summaries_that_cannot_be() -> None:
-    with pytest.raises(ImageError, match="62×80 pixels is too small for alexnet") as caught:
+    with pytest.raises(ImageError, match="80×62 pixels is too small for alexnet") as caught:
         summarise(get_backbone("alexnet"), (62, 80))
     assert "63 pixels" in str(caught.value.hint)
     for name in ("vit_b_16", "convnext_tiny", "swin_t"):
