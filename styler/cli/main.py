@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import MutableMapping
 from typing import Annotated
 
 import typer
@@ -16,6 +18,9 @@ EXIT_CODES = (
     "Exit codes: 0 success, 1 bug, 2 usage, 3 configuration, 4 input image, 5 backbone or "
     "weights, 6 device or memory, 7 diverged, 8 output, 9 part of a batch failed, 130 interrupted."
 )
+
+SPINS = "4000"
+"""Turns a waiting thread takes before it sleeps: some microseconds; see docs/decisions/0004."""
 
 app = typer.Typer(
     name="styler",
@@ -61,8 +66,22 @@ for module in (transfer, recipes, presets, weights, inspect):
     module.register(app)
 
 
+def share_processors(environment: MutableMapping[str, str]) -> None:
+    """Keep torch's threads from spinning long for each other, before torch is imported.
+
+    GNU's OpenMP, which torch uses on Linux, spins for milliseconds at each of thousands of
+    barriers. Beside another busy program on the same cores that made a step 35 times slower.
+
+    Args:
+        environment: `os.environ`; what the user has set there stays.
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
 def main() -> None:
     """Run the command line."""
+    share_processors(os.environ)
     prepare_streams()
     try:
         app(prog_name="styler")
