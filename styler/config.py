@@ -11,7 +11,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, Literal, cast, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -313,22 +313,32 @@ def _build(flat: Mapping[str, Any], origins: Mapping[str, str]) -> TransferConfi
         got = f" = {flat[key]!r}" if key in flat else ""
         hint = reason[:1].lower() + reason[1:]
         if isinstance(flat.get(key), str):
-            hint = _choices_hint(key, flat[key]) or hint
+            allowed = choices(key)
+            hint = f"choose {', '.join(allowed)}" if allowed else hint
         raise ConfigError(f"bad value for {key}{got} ({where})", hint) from None
 
 
-def _choices_hint(key: str, value: str) -> str | None:
-    kind = _annotation(key)
-    choices = getattr(kind, "__args__", ()) if getattr(kind, "__origin__", None) is Literal else ()
-    return f"choose {', '.join(choices)}" if choices else None
+def choices(key: str) -> tuple[str, ...]:
+    """The values that a setting may have, when it is one of a few names.
 
+    Args:
+        key: dotted.
 
-def _annotation(key: str) -> Any:
-    """The declared type of a dotted key."""
+    Returns:
+        The names; empty for settings of any other kind.
+
+    Example:
+        >>> choices("optimizer.name"), choices("optimizer.lr")
+        (('adam', 'lbfgs'), ())
+    """
     kind: Any = TransferConfig
     for name in key.split("."):
         kind = get_type_hints(kind).get(name)
-    return kind
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+START_KINDS = tuple(kind for kind in choices("init.kind") if kind != "image")
+"""Kinds of initial picture that need no file."""
 
 
 def resolve(*layers: tuple[str, Mapping[str, Any]]) -> Resolved:

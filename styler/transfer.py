@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -42,7 +42,8 @@ from styler.params import PixelImage
 from styler.runtime import memory_errors_explained, resolve_device, resolve_precision
 from styler.schedule import Level, fit_edge, output_size, plan_levels
 
-Progress = Callable[[int, int | None], None]
+if TYPE_CHECKING:
+    from styler.features.download import Progress
 
 FULL_SMOOTHNESS = 0.1
 """Strength from which total variation has its full weight; at strength 0 it has none, so that the

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-VGG = ("vgg-lite", "vgg16", "vgg19", "vgg19-caffe")
-"""The networks that presets are made for."""
-BACKBONES = (*VGG, "alexnet", "squeezenet1_0", "googlenet", "inception_v3", "resnet50")
-"""All of `styler.features.BACKBONES`, which is slow to import."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -19,6 +15,44 @@ def complete(*values: str) -> Callable[[str], Iterable[str]]:
         ['lbfgs']
     """
     return lambda incomplete: [value for value in values if value.startswith(incomplete)]
+
+
+def choices(key: str) -> Callable[[str], Iterable[str]]:
+    """A completion callback for a setting that is one of a few names.
+
+    Example:
+        >>> list(choices("optimizer.name")("l"))
+        ['lbfgs']
+    """
+
+    def callback(incomplete: str) -> Iterable[str]:
+        from styler import config
+
+        return complete(*config.choices(key))(incomplete)
+
+    return callback
+
+
+def starts(incomplete: str) -> Iterable[str]:
+    """Kinds of initial picture that need no file."""
+    from styler.config import START_KINDS
+
+    return complete(*START_KINDS)(incomplete)
+
+
+def backbones(incomplete: str) -> Iterable[str]:
+    """Names of all networks."""
+    from styler.features.registry import BACKBONES
+
+    return complete(*BACKBONES)(incomplete)
+
+
+def painters(incomplete: str) -> Iterable[str]:
+    """Names of the networks that presets are made for, and `auto`."""
+    from styler.features.registry import BACKBONES
+
+    names = [name for name, spec in BACKBONES.items() if spec.architecture == "vgg"]
+    return complete("auto", *names)(incomplete)
 
 
 def settings(incomplete: str) -> Iterable[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from styler.cli import console
-from styler.cli.completion import BACKBONES, complete
+from styler.cli.completion import backbones
 from styler.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def layers(
         typer.Argument(
             metavar="BACKBONE",
             help="Such as vgg-lite, vgg16 or vgg19: see `styler weights list`.",
-            autocompletion=complete(*BACKBONES),
+            autocompletion=backbones,
         ),
     ],
     size: Annotated[int, typer.Option(help="Side of the square input in pixels.")] = 224,

@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from styler.cli import console
-from styler.cli.completion import DEVICES, VGG, complete, presets, settings
+from styler.cli.completion import (
+    DEVICES,
+    choices,
+    complete,
+    painters,
+    presets,
+    settings,
+    starts,
+)
 from styler.cli.running import run_job, show_plan
 from styler.errors import ConfigError, did_you_mean
 
@@ -17,7 +25,6 @@ LOOK = "Look"
 SIZE = "Size and effort"
 NETWORK = "Network and machine"
 OUTPUT = "Output"
-INIT_KINDS = ("content", "noise", "uniform", "style")
 
 
 @console.guarded
@@ -54,7 +61,7 @@ def command(
         typer.Option(
             help="gram, moments or wasserstein.",
             rich_help_panel=LOOK,
-            autocompletion=complete("gram", "moments", "wasserstein"),
+            autocompletion=choices("style.loss"),
         ),
     ] = None,
     content_weight: Annotated[
@@ -79,7 +86,7 @@ def command(
         typer.Option(
             help="Start from content, noise, uniform, style or a picture's file.",
             rich_help_panel=LOOK,
-            autocompletion=complete(*INIT_KINDS),
+            autocompletion=starts,
         ),
     ] = None,
     seed: Annotated[
@@ -101,7 +108,7 @@ def command(
     optimizer: Annotated[
         str | None,
         typer.Option(
-            help="adam or lbfgs.", rich_help_panel=SIZE, autocompletion=complete("adam", "lbfgs")
+            help="adam or lbfgs.", rich_help_panel=SIZE, autocompletion=choices("optimizer.name")
         ),
     ] = None,
     lr: Annotated[
@@ -112,7 +119,7 @@ def command(
         typer.Option(
             help="auto, vgg-lite, vgg19, vgg16 or vgg19-caffe; see `styler weights list`.",
             rich_help_panel=NETWORK,
-            autocompletion=complete("auto", *VGG),
+            autocompletion=painters,
         ),
     ] = None,
     weights: Annotated[
@@ -126,7 +133,7 @@ def command(
         typer.Option(
             help="max or average.",
             rich_help_panel=NETWORK,
-            autocompletion=complete("max", "average"),
+            autocompletion=choices("backbone.pooling"),
         ),
     ] = None,
     device: Annotated[
@@ -142,7 +149,7 @@ def command(
         typer.Option(
             help="auto, fp32 or bf16.",
             rich_help_panel=NETWORK,
-            autocompletion=complete("auto", "fp32", "bf16"),
+            autocompletion=choices("runtime.precision"),
         ),
     ] = None,
     set_: Annotated[
@@ -274,13 +281,15 @@ def _steps(text: str | None) -> list[int] | None:
 
 
 def _init(text: str | None) -> dict[str, str]:
+    from styler.config import START_KINDS
+
     if text is None:
         return {}
-    if text in INIT_KINDS:
+    if text in START_KINDS:
         return {"init.kind": text}
     if not Path(text).suffix and not os.path.exists(text):
         raise ConfigError(
-            f"--init {text} is no kind of start and no file", did_you_mean(text, INIT_KINDS)
+            f"--init {text} is no kind of start and no file", did_you_mean(text, START_KINDS)
         )
     return {"init.kind": "image", "init.image": text}
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from styler.cli import console
-from styler.cli.completion import BACKBONES, complete
+from styler.cli.completion import backbones
 from styler.errors import BackboneError
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, import and verify network weights.")
@@ -49,9 +49,7 @@ def list_() -> None:
 def fetch(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="NAME", help="Such as vgg19 or vgg16.", autocompletion=complete(*BACKBONES)
-        ),
+        typer.Argument(metavar="NAME", help="Such as vgg19 or vgg16.", autocompletion=backbones),
     ],
 ) -> None:
     """Download a network's weights, check them and keep its convolutions.
@@ -86,7 +84,7 @@ def import_(
         str | None,
         typer.Option(
             help="Which backbone it is, when the file does not tell.",
-            autocompletion=complete(*BACKBONES),
+            autocompletion=backbones,
         ),
     ] = None,
 ) -> None:
@@ -111,7 +109,7 @@ def verify(
         typer.Argument(
             metavar="[NAME]",
             help="A backbone \\[default: all].",
-            autocompletion=complete(*BACKBONES),
+            autocompletion=backbones,
         ),
     ] = None,
 ) -> None:

@@ -103,8 +103,9 @@ def test_completion_knows_what_there_is() -> None:
     from styler.features import BACKBONES
     from styler.presets import list_presets
 
-    assert set(completion.BACKBONES) == set(BACKBONES)
-    assert set(completion.VGG) == {n for n, s in BACKBONES.items() if s.architecture == "vgg"}
+    assert set(completion.backbones("")) == set(BACKBONES)
+    vgg = {n for n, s in BACKBONES.items() if s.architecture == "vgg"}
+    assert set(completion.painters("")) == {"auto", *vgg}
     assert [name for name, _ in completion.presets("")] == [
         preset.name for preset in list_presets("transfer")
     ]
