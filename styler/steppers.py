@@ -47,7 +47,7 @@ def make_stepper(parameter: ImageParameter, config: OptimizerConfig) -> Stepper:
 
 
 @dataclass
-class _Moments:
+class AdamMoments:
     """What Adam remembers: step count, mean and mean square of the gradient."""
 
     step: Tensor
@@ -70,13 +70,13 @@ class AdamStepper:
         parameter: ImageParameter,
         config: OptimizerConfig,
         lr: float,
-        moments: _Moments | None = None,
+        moments: AdamMoments | None = None,
     ) -> None:
         self.parameter = parameter
         self._config = config
         self._lr = lr
         zero = torch.zeros_like(parameter.raw.detach())
-        self._moments = moments or _Moments(torch.tensor(0.0), zero, zero.clone())
+        self.moments = moments or AdamMoments(torch.tensor(0.0), zero, zero.clone())
 
     def step(self, evaluate: Evaluate) -> Evaluation:
         """One evaluation and one update."""
@@ -87,10 +87,10 @@ class AdamStepper:
             adam(
                 [self.parameter.raw],
                 [gradient],
-                [self._moments.first],
-                [self._moments.second],
+                [self.moments.first],
+                [self.moments.second],
                 [],
-                [self._moments.step],
+                [self.moments.step],
                 foreach=False,
                 amsgrad=False,
                 beta1=self._config.beta1,
@@ -111,10 +111,10 @@ class AdamStepper:
     def resized(self, size: tuple[int, int]) -> AdamStepper:
         """With the moments resized; the second stays non-negative."""
         carry = self.parameter.resized_state
-        moments = _Moments(
-            self._moments.step.clone(),
-            carry(self._moments.first, size),
-            carry(self._moments.second, size),
+        moments = AdamMoments(
+            self.moments.step.clone(),
+            carry(self.moments.first, size),
+            carry(self.moments.second, size),
         )
         return AdamStepper(self.parameter.resized(size), self._config, self._lr, moments)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from styler.features.base import Extractor, Pooling
-from styler.features.network import minimum_side, vgg_ops
+from styler.features.network import Op, minimum_side, vgg_ops
 from styler.features.receptive_field import ReceptiveField, chain_fields
 from styler.features.registry import BackboneSpec
 from styler.features.weights import LoadedWeights
@@ -47,7 +47,6 @@ class VggExtractor(Extractor):
         )
         self._places = {op.name: place for place, op in enumerate(self._ops)}
         self._fields = chain_fields(self._ops)
-        self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         # Copies, because a view of a memory-mapped file would keep all of it resident.
         self._state = {
             key: value.to(
@@ -79,21 +78,43 @@ class VggExtractor(Extractor):
         return self._places[self.resolve([layer])[0]]
 
     def _run(self, normalised: Tensor, wanted: Sequence[str]) -> Mapping[str, Tensor]:
-        found: dict[str, Tensor] = {}
-        value = normalised
-        previous = ""
-        last = max((self._places[layer] for layer in wanted), default=-1)
-        for op in self._ops[: last + 1]:
-            if op.kind == "conv":
-                weight, bias = self._state[f"{op.name}.weight"], self._state[f"{op.name}.bias"]
-                value = F.conv2d(value, weight, bias, padding=op.padding)
-            elif op.kind == "relu":
-                # In place saves a quarter of the memory, and would rectify a convolution's
-                # output that the caller is about to be given.
-                value = F.relu(value, inplace=previous not in found)
-            else:
-                value = self._pool(value, op.kernel, op.stride)
-            if op.name in wanted:
-                found[op.name] = value
-            previous = op.name
-        return found
+        return run_ops(self._ops, self._state, normalised, wanted, self.pooling)
+
+
+def run_ops(
+    ops: Sequence[Op],
+    state: Mapping[str, Tensor],
+    value: Tensor,
+    wanted: Collection[str],
+    pooling: Pooling,
+) -> dict[str, Tensor]:
+    """The wanted layers of a VGG network, which runs as far as the deepest of them.
+
+    Args:
+        ops: its steps.
+        state: ``conv1_1.weight``, ``conv1_1.bias``, … in the precision of `value`.
+        value: (B, C, H, W), normalised.
+        wanted: canonical names.
+        pooling: "max", or "average" in its place.
+
+    Returns:
+        By canonical name, in the network's order.
+    """
+    pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+    found: dict[str, Tensor] = {}
+    previous = ""
+    last = max((place for place, op in enumerate(ops) if op.name in wanted), default=-1)
+    for op in ops[: last + 1]:
+        if op.kind == "conv":
+            weight, bias = state[f"{op.name}.weight"], state[f"{op.name}.bias"]
+            value = F.conv2d(value, weight, bias, padding=op.padding)
+        elif op.kind == "relu":
+            # In place saves a quarter of the memory, and would rectify a convolution's output
+            # that the caller is about to be given.
+            value = F.relu(value, inplace=previous not in found)
+        else:
+            value = pool(value, op.kernel, op.stride)
+        if op.name in wanted:
+            found[op.name] = value
+        previous = op.name
+    return found

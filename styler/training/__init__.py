@@ -1,0 +1,1 @@
+"""Distillation of the embedded extractor from a larger network, and its evaluation."""
