@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,3 +77,30 @@ def distill(
     )
     run(plan, note=console.note, show=_shown())
     console.result(out)
+
+
+def _shown() -> Callable[[Distillation, float], None]:
+    """Prints residual and distance of moments of each tap now and then."""
+    begun: list[int] = []
+    last = 0.0
+
+    def show(distillation: Distillation, seconds: float) -> None:
+        nonlocal last
+        if not begun:
+            begun.append(distillation.step)
+        step, steps = distillation.step, distillation.config.steps
+        if step < steps and seconds - last < console.PLAIN_EVERY:
+            return
+        last = seconds
+        taps = "  ".join(
+            f"{tap} {values[0]:.3f}/{values[1]:.3f}" for tap, values in distillation.running.items()
+        )
+        left = seconds * (steps - step) / (step - begun[0] + 1)
+        console.note(f"step {step}/{steps}  {taps}  {console.duration(left)} left")
+
+    return show
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="python -m styler.training.distill")

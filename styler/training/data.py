@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ class Source:
     @property
     def share(self) -> float:
         """Relative chance of a crop to come from here: the root of the number of pixels."""
-        return float(sum(picture[0].numel() for picture in self.training)) ** 0.5
+        return math.sqrt(sum(picture[0].numel() for picture in self.training))
 
 
 def read_source(path: Path) -> Source:

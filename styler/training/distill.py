@@ -33,7 +33,6 @@ from styler.features.vgg import VggExtractor, run_ops
 from styler.training.data import Crops, Source, distort
 from styler.training.matching import TapLosses, compare_taps
 from styler.training.rollout import Rollout
-from styler.training.transplant import transplant
 from styler.training.student import (
     TAPS,
     Blocks,
@@ -42,6 +41,11 @@ from styler.training.student import (
     initial_state,
     student_spec,
 )
+from styler.training.transplant import transplant
+
+TAP_WEIGHTS = {**dict.fromkeys(TAPS, 1.0), "relu4_1": 1.5, "relu5_1": 2.0}
+"""The deep taps count for more: they are what a narrow network finds hardest, and most of what
+is left of a style's loss after optimisation is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,6 @@ class DistillConfig:
     """groups of such pictures that take turns"""
     lr: float = 6e-4
     """largest step size; it rises over the first `warmup` and falls by a cosine"""
-    optimizer: Literal["adamw", "muon"] = "adamw"
     warmup: int = 100
     """steps until the largest step size"""
     weight_decay: float = 1e-4
@@ -79,7 +82,9 @@ class DistillConfig:
     """weight of the distance of means and covariances"""
     skew: float = 0.3
     """weight of the heads' deviation from orthonormal columns"""
-    taps: dict[str, float] = field(default_factory=lambda: {**dict.fromkeys(TAPS, 1.0), "relu4_1": 1.5, "relu5_1": 2.0})
+    taps: dict[str, float] = field(
+        default_factory=lambda: {**dict.fromkeys(TAPS, 1.0), "relu4_1": 1.5, "relu5_1": 2.0}
+    )
     """weight of each tap"""
 
     @property
@@ -88,6 +93,8 @@ class DistillConfig:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
+BETAS = (0.9, 0.98)
+"""Decays of AdamW's moments."""
 SMOOTHING = 0.99
 """Decay of the running means that are reported."""
 CHECKPOINT_SCHEMA = 1
@@ -125,12 +132,7 @@ class Distillation:
         self.step = 0
         self.scales = self._measure(first)
         state, heads = self._first_weights(first)
-        self._shapes = {key: value.shape for key, value in state.items()}
-        # Convolutions are kept as matrices, (out, in·3·3): what Muon takes.
-        self.state = {
-            key: value.flatten(1).requires_grad_() if value.ndim > 1 else value.requires_grad_()
-            for key, value in state.items()
-        }
+        self.state = {key: value.requires_grad_() for key, value in state.items()}
         self.heads = {tap: head.requires_grad_() for tap, head in heads.items()}
         self._eye = self.student("average")
         self.running: dict[str, tuple[float, ...]] = {}
@@ -141,28 +143,14 @@ class Distillation:
             groups=config.groups,
             device=self.device,
         )
-        self.optimizers = self._optimizers()
-
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        config = self.config
-        matrices = [v for k, v in self.state.items() if k.endswith("weight")]
-        vectors = [v for k, v in self.state.items() if k.endswith("bias")]
-        heads = list(self.heads.values())
-        if config.optimizer == "adamw":
-            groups = [{"params": matrices, "weight_decay": config.weight_decay}]
-            muon = []
-        else:
-            groups = []
-            muon = [
-                torch.optim.Muon(
-                    matrices,
-                    lr=config.lr,
-                    weight_decay=config.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            ]
-        groups.append({"params": vectors + heads, "weight_decay": 0.0})
-        return [*muon, torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": list(self.state.values()), "weight_decay": config.weight_decay},
+                {"params": list(self.heads.values()), "weight_decay": 0.0},
+            ],
+            lr=config.lr,
+            betas=BETAS,
+        )
 
     def _first_weights(self, teacher: VggExtractor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         generator = self._generator(-1)
@@ -184,9 +172,10 @@ class Distillation:
             )
         state = initial_state(self.spec, generator)
         heads = initial_heads(self.spec, teacher, generator)
-        return tuple(
-            {key: value.to(self.device) for key, value in table.items()} for table in (state, heads)
-        )
+        return self._placed(state), self._placed(heads)
+
+    def _placed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {key: value.to(self.device) for key, value in tensors.items()}
 
     def _generator(self, step: int) -> torch.Generator:
         """The randomness of one step, which needs no state to be taken up again."""
@@ -196,17 +185,14 @@ class Distillation:
     def _measure(self, teacher: VggExtractor) -> dict[str, Tensor]:
         """The teacher's standard deviation at each tap."""
         images = self._crops(64, self.config.side, self._generator(-2)).to(self.device)
-        batches = [teacher(batch, TAPS) for batch in images.split(8)]
+        batches = [teacher(batch, TAPS) for batch in torch.split(images, BATCH)]
         return {tap: torch.stack([b[tap].float().std() for b in batches]).mean() for tap in TAPS}
 
     def student(self, pooling: Pooling) -> VggExtractor:
         """The student as it is now."""
         return as_extractor(
-            self.spec, self.shaped(), device=self.device, dtype=self.dtype, pooling=pooling
+            self.spec, self.state, device=self.device, dtype=self.dtype, pooling=pooling
         )
-
-    def shaped(self) -> dict[str, Tensor]:
-        return {key: value.view(self._shapes[key]) for key, value in self.state.items()}
 
     def _pooling(self) -> Pooling:
         if self.config.pooling != "both":
@@ -225,7 +211,7 @@ class Distillation:
     def _features(self, images: Tensor, pooling: Pooling) -> dict[str, Tensor]:
         """The student's taps, differentiable in its weights."""
         ready = self._eye.normalise(images).to(self.dtype, memory_format=torch.channels_last)
-        state = {key: value.to(self.dtype) for key, value in self.shaped().items()}
+        state = {key: value.to(self.dtype) for key, value in self.state.items()}
         return run_ops(self._ops, state, ready, TAPS, pooling)
 
     def advance(self) -> dict[str, TapLosses]:
@@ -241,14 +227,12 @@ class Distillation:
         losses = compare_taps(self._features(images, pooling), wanted, self.heads, self.scales)
         total = sum(self.config.taps[tap] * self._total(loss) for tap, loss in losses.items())
         assert isinstance(total, Tensor)  # there is at least one tap
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(list(self.state.values()), GRADIENT_NORM)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.step, self.config)
-            optimizer.step()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config)
+        self.optimizer.step()
         self.step += 1
         self._remember(losses)
         return losses
@@ -278,7 +262,7 @@ class Distillation:
             "step": self.step,
             "state": {key: value.detach() for key, value in self.state.items()},
             "heads": {key: value.detach() for key, value in self.heads.items()},
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizer": self.optimizer.state_dict(),
             "rollout": self.rollout.records(),
             "running": {tap: list(values) for tap, values in self.running.items()},
         }
@@ -299,8 +283,7 @@ class Distillation:
             for name, own in (("state", self.state), ("heads", self.heads)):
                 for key, value in own.items():
                     value.copy_(checkpoint[name][key])
-        for optimizer, record in zip(self.optimizers, checkpoint["optimizers"], strict=True):
-            optimizer.load_state_dict(record)
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.rollout.restore(checkpoint["rollout"])
         self.running = {tap: tuple(values) for tap, values in checkpoint["running"].items()}
         self.step = checkpoint["step"]
@@ -318,7 +301,7 @@ class Distillation:
         images = Crops(kept)(HELD_OUT_CROPS, self.config.side, self._generator(-3))
         pooling = next(iter(self.teachers))
         sums = dict.fromkeys(TAPS, 0.0)
-        batches = images.to(self.device).split(8)
+        batches = torch.split(images.to(self.device), BATCH)
         for batch in batches:
             wanted = self.teachers[pooling](batch, TAPS)
             losses = compare_taps(self._features(batch, pooling), wanted, self.heads, self.scales)
@@ -330,6 +313,8 @@ class Distillation:
 GRADIENT_NORM = 1.0
 """Longer gradients are cut to this norm: a rare strange crop must not throw the student off."""
 HELD_OUT_CROPS = 64
+BATCH = 8
+"""Crops that the networks see together where no gradient is needed."""
 
 
 def learning_rate(step: int, config: DistillConfig) -> float:
@@ -350,6 +335,12 @@ def pack(distillation: Distillation, metadata: Mapping[str, str]) -> bytes:
     """The student as the bytes of a safetensors file in float16, the same for the same student."""
     state = {
         key: value.detach().to("cpu", torch.float16).contiguous()
-        for key, value in distillation.shaped().items()
+        for key, value in distillation.state.items()
     }
     return save(state, metadata=pack_metadata(metadata))
+
+
+if __name__ == "__main__":
+    from styler.cli.distill import main
+
+    main()

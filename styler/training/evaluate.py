@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -18,11 +19,15 @@ from torch import Tensor
 
 from styler.config import ContentConfig, ScheduleConfig, StyleConfig, TransferConfig
 from styler.engine import DirectGradient
-from styler.errors import ImageError
-from styler.features import Extractor
+from styler.errors import ImageError, UsageError
+from styler.features import Extractor, load_extractor
+from styler.features.base import Pooling
+from styler.features.vgg import VggExtractor
 from styler.images import read_picture
 from styler.params import PixelImage
+from styler.runtime import resolve_device, resolve_precision
 from styler.training.data import PICTURES
+from styler.training.student import student_of_file
 from styler.transfer import Problem
 
 TEACHER, HURRIED = "teacher", "teacher in the student's time"
@@ -132,15 +137,45 @@ class Judge:
         return {name: float(losses[name]) for name in ("style", "content")}
 
 
-def judge_config(config: TransferConfig, extractor: Extractor) -> TransferConfig:
-    """The settings with layers that the judging network has."""
-    if "relu4_2" in extractor.layers:
-        return config
-    return TransferConfig(
+def settings(size: int) -> TransferConfig:
+    """The default preset at a size."""
+    return TransferConfig(schedule=ScheduleConfig(size=size))
+
+
+def load_students(files: Sequence[Path], device: str, precision: str) -> dict[str, Extractor]:
+    """Students by the names of their files, with the pooling of the default preset.
+
+    Raises:
+        BackboneError: a file is missing, damaged or no student.
+        UsageError: two files have the same name.
+    """
+    place, pooling = resolve_device(device), TransferConfig().backbone.pooling
+    dtype = resolve_precision(precision, place)
+    found: dict[str, Extractor] = {}
+    for file in files:
+        spec, weights = student_of_file(file)
+        if spec.name in found:
+            raise UsageError(f"two files are called {file.name}", "rename one")
+        found[spec.name] = VggExtractor(spec, weights, device=place, dtype=dtype, pooling=pooling)
+    return found
+
+
+def load_teacher(device: str, precision: str, pooling: Pooling = "average") -> Extractor:
+    """VGG-19 as Gatys et al. used it."""
+    place = resolve_device(device)
+    dtype = resolve_precision(precision, place)
+    return load_extractor("vgg19-caffe", device=place, dtype=dtype, pooling=pooling)
+
+
+def judges_for(teacher: Extractor, config: TransferConfig) -> list[Judge]:
+    """The teacher itself, and SqueezeNet with max pooling, as it was trained."""
+    other = load_extractor("squeezenet1_0", device=teacher.device, dtype=torch.float32)
+    layers = TransferConfig(
         content=ContentConfig(layers={SQUEEZENET_CONTENT: 1.0}),
         style=StyleConfig(layers=dict.fromkeys(SQUEEZENET_STYLE, 1.0)),
         schedule=config.schedule,
     )
+    return [Judge("VGG-19", teacher, config), Judge("SqueezeNet", other, layers)]
 
 
 @dataclass(frozen=True)
@@ -224,8 +259,7 @@ def iteration_seconds(
     for name, extractor in extractors.items():
         problem = Problem(picture, picture.flip(3), config, extractor)
         gradient = DirectGradient(extractor, problem.objective(problem.levels[-1]))
-        parameter = PixelImage(picture.to(extractor.device))
-        runs[name] = lambda gradient=gradient, parameter=parameter: gradient(parameter)
+        runs[name] = partial(gradient, PixelImage(picture.to(extractor.device)))
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -234,3 +268,9 @@ def iteration_seconds(
             if number:
                 times[name].append(time.perf_counter() - started)
     return {name: median(values) for name, values in times.items()}
+
+
+if __name__ == "__main__":
+    from styler.cli.evaluate import main
+
+    main()

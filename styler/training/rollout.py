@@ -145,8 +145,8 @@ class Rollout:
 
     def records(self) -> list[dict[str, Any] | None]:
         """The state of all groups."""
-        return [group and group.record() for group in self.groups]
+        return [group.record() if group else None for group in self.groups]
 
     def restore(self, records: list[dict[str, Any] | None]) -> None:
         """Take up the state that `records` gave."""
-        self.groups = [record and Group(record) for record in records]
+        self.groups = [Group(record) if record else None for record in records]

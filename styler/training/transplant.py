@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styler.features.base import Pooling
-from styler.features.network import Op, vgg_ops
+from styler.features.network import vgg_ops
 from styler.features.registry import BackboneSpec
 from styler.features.vgg import VggExtractor
 from styler.training.student import TAPS, as_extractor, initial_state
@@ -75,7 +75,7 @@ def select_channels(second: Tensor, count: int) -> Tensor:
         tensor([1, 2])
     """
     rest = second.double().clone()
-    chosen = []
+    chosen: list[int] = []
     for _ in range(count):
         # How much of all channels' power a channel would explain.
         gains = rest.square().sum(0) / rest.diagonal().clamp_min(1e-12)
@@ -176,4 +176,5 @@ def _orthonormal_head(student: Tensor, teacher: Tensor, channels: int) -> Tensor
     cross = teacher.new_zeros(teacher.shape[1], channels)
     cross[:, : student.shape[1]] = teacher.T @ student
     left, _, right = torch.linalg.svd(cross, full_matrices=False)
-    return left @ right
+    head: Tensor = left @ right
+    return head
