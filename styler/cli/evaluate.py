@@ -57,6 +57,7 @@ def evaluate(
         load_teacher,
         read_pairs,
         settings,
+        unexplained_taps,
     )
 
     chosen = read_pairs(images / "contents", images / "styles", pairs)
@@ -71,6 +72,7 @@ def evaluate(
     result = report.summary(rows, tuple(students), judges)
     seconds = iteration_seconds({**students, TEACHER: teacher}, SPEED_SIDE)
     result["seconds per iteration at 512 px"] = seconds
+    result["unexplained"] = unexplained_taps(students, teacher, chosen, size)
     out.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(rows), 4):
         part = report.contact_rows(rows[start : start + 4], chosen[start : start + 4], [*students])
@@ -80,6 +82,8 @@ def evaluate(
     write_atomically(numbers, (json.dumps(result, indent=1) + "\n").encode())
     for name, values in result["medians"].items():
         console.say(f"{name}: " + "  ".join(f"{key} {value:.2f}" for key, value in values.items()))
+    for name, taps in result["unexplained"].items():
+        console.say(f"{name} unexplained: " + "  ".join(f"{t} {v:.3f}" for t, v in taps.items()))
     for line in report.speed_lines(seconds, TEACHER):
         console.say(line)
     console.result(numbers)

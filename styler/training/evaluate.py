@@ -23,11 +23,12 @@ from styler.errors import ImageError, UsageError
 from styler.features import Extractor, load_extractor
 from styler.features.base import Pooling
 from styler.features.vgg import VggExtractor
-from styler.images import read_picture
+from styler.images import read_picture, resize
 from styler.params import PixelImage
 from styler.runtime import resolve_device, resolve_precision
 from styler.training.data import PICTURES
-from styler.training.student import student_of_file
+from styler.training.matching import POSITIONS, unexplained
+from styler.training.student import TAPS, student_of_file
 from styler.transfer import Problem
 
 TEACHER, HURRIED = "teacher", "teacher in the student's time"
@@ -236,6 +237,36 @@ def medians(rows: Sequence[Row], judge: str, painter: str, other: str) -> dict[s
     return {
         loss: median(row.ratio(judge, loss, painter, other) for row in rows)
         for loss in ("style", "content")
+    }
+
+
+def unexplained_taps(
+    students: Mapping[str, Extractor], teacher: Extractor, pairs: Sequence[Pair], side: int
+) -> dict[str, dict[str, float]]:
+    """What of the teacher's taps students do not know, over the pairs' own pictures.
+
+    Args:
+        students: by name.
+        teacher: the network they imitate.
+        pairs: whose contents and styles are looked at.
+        side: of the square that each is resized to, in pixels.
+
+    Returns:
+        Student → tap → `matching.unexplained`.
+    """
+    pictures = {id(p): p for pair in pairs for p in (pair.content, pair.style)}.values()
+    images = torch.cat([resize(picture, (side, side)) for picture in pictures])
+    batches = torch.split(images.to(teacher.device), 4)
+
+    def taps(extractor: Extractor, tap: str) -> Tensor:
+        with torch.no_grad():
+            features = [extractor(batch, [tap])[tap] for batch in batches]
+        stride = max(1, side // extractor.stride(tap) // POSITIONS)
+        return torch.cat(features)[:, :, ::stride, ::stride]
+
+    return {
+        name: {tap: unexplained(taps(student, tap), taps(teacher, tap)) for tap in TAPS}
+        for name, student in students.items()
     }
 
 
