@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := out/chelsea+flow_field.png
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench distill clean
 
 demo: $(READY)  ## Paint a cat in the manner of a night sky; prints where the picture is.
 	@mkdir -p out
@@ -22,6 +22,13 @@ lint: $(READY)  ## Style and types.
 
 bench: $(READY)  ## Speed and memory beside a peer.
 	$(BIN)/python benchmarks/transfer.py
+
+# Such as: make distill TEACHER=vgg19-caffe.safetensors DATA="photos/ textures.tar"
+OUT ?= out/vgg-lite.safetensors
+distill: $(READY)  ## Train the embedded network anew; goes on where it was interrupted.
+	@test -n "$(TEACHER)" -a -n "$(DATA)" || { echo "give TEACHER=FILE and DATA=\"PLACE ...\""; exit 2; }
+	@mkdir -p $(dir $(OUT))
+	$(BIN)/python -m styler.training.distill --teacher $(TEACHER) $(DATA:%=--data %) --out $(OUT)
 
 clean:
 	rm -rf $(VENV) out build dist

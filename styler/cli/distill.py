@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from styler.cli import console
+from styler.cli.usage import Command
 
 if TYPE_CHECKING:
     from styler.training.distill import Distillation
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
-@app.command(no_args_is_help=True)
+@app.command(cls=Command, no_args_is_help=True)
 @console.guarded
 def distill(
     teacher: Annotated[
@@ -27,8 +28,8 @@ def distill(
         typer.Option(readable=False, help="Training pictures: a folder, a .tar or a picture."),
     ],
     out: Annotated[Path, typer.Option(readable=False, help="The .safetensors file to write.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 9000,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
     blocks: Annotated[
         str | None,
         typer.Option(help="Channels per convolution and block, such as 32-24,64x2,128x3,256x3,256"),
@@ -57,6 +58,8 @@ def distill(
     from styler.training.run import Plan, run
 
     options = {
+        "steps": steps,
+        "seed": seed,
         "blocks": blocks,
         "pooling": pooling,
         "side": side,
@@ -72,8 +75,7 @@ def distill(
         precision=precision,
         checkpoint_every=checkpoint_every,
         restart=restart,
-        options={"steps": steps, "seed": seed}
-        | {key: value for key, value in options.items() if value is not None},
+        options={key: value for key, value in options.items() if value is not None},
     )
     run(plan, note=console.note, show=_shown())
     console.result(out)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from styler.cli import console
+from styler.cli.usage import Command
 
 if TYPE_CHECKING:
     from styler.training.evaluate import Row
@@ -19,7 +20,7 @@ SPEED_SIDE = 512
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
-@app.command(no_args_is_help=True)
+@app.command(cls=Command, no_args_is_help=True)
 @console.guarded
 def evaluate(
     weights: Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from styler.cli import console
 from styler.errors import OutputError, UsageError, did_you_mean
@@ -16,8 +16,8 @@ from styler.errors import OutputError, UsageError, did_you_mean
 _Misuse = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 
-class Group(TyperGroup):
-    """The program's commands."""
+class _Mannered:
+    """Tells mistakes as all others are told, whatever it is mixed into."""
 
     def main(
         self,
@@ -30,7 +30,8 @@ class Group(TyperGroup):
     ) -> Any:
         """Run a command and end with its exit code."""
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            run = cast(Any, super()).main
+            code = run(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except _Misuse as misuse:
             if not standalone_mode:
                 raise
@@ -44,6 +45,14 @@ class Group(TyperGroup):
         if standalone_mode:
             sys.exit(int(code or 0))
         return code
+
+
+class Group(_Mannered, TyperGroup):
+    """The program's commands."""
+
+
+class Command(_Mannered, TyperCommand):
+    """A program of one command."""
 
 
 def _explained(misuse: Any) -> UsageError | None:

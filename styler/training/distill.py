@@ -143,10 +143,12 @@ class Distillation:
             groups=config.groups,
             device=self.device,
         )
+        matrices = [value for value in self.state.values() if value.ndim > 1]
+        others = [value for value in self.state.values() if value.ndim == 1]
         self.optimizer = torch.optim.AdamW(
             [
-                {"params": list(self.state.values()), "weight_decay": config.weight_decay},
-                {"params": list(self.heads.values()), "weight_decay": 0.0},
+                {"params": matrices, "weight_decay": config.weight_decay},
+                {"params": [*others, *self.heads.values()], "weight_decay": 0.0},
             ],
             lr=config.lr,
             betas=BETAS,
