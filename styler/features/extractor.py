@@ -49,7 +49,7 @@ def load_extractor(
     Example:
         >>> extractor = load_extractor("vgg-lite", pooling="average")
         >>> extractor.channels("relu4_1"), extractor.stride("relu4_1")
-        (192, 8)
+        (256, 8)
     """
     place = _device(device)
     spec, path = _locate(name, place, weights)

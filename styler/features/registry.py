@@ -122,7 +122,7 @@ CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), channel_order="bgr", scal
 
 _VGG16 = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 _VGG19 = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
-_LITE = ((32,) * 2, (64,) * 2, (128,) * 3, (192,) * 3, (192,))
+_LITE = ((32, 24), (64,) * 2, (128,) * 3, (256,) * 3, (384,))
 _CLASSIFIER = (4096, 4096, 1000)
 _OXFORD = "Simonyan & Zisserman 2014, Visual Geometry Group, Oxford"
 
@@ -170,7 +170,7 @@ _SPECS = (
                 filename="vgg-lite.safetensors",
                 licence="MIT, as styler; credit the teacher, VGG-19 (CC BY 4.0)",
                 source=f"distilled by styler from VGG-19 of {_OXFORD}",
-                sha256="78bcc22f7d10f01100686e1d0806b4aab4b9b9fcfbc8564fc73bf9d26a1fbc27",
+                sha256="833b3817b58430cb8bb04de9249146535f28aed3299c613934dce2da5d7c2143",
             ),
         ),
         embedded=True,
