@@ -7,6 +7,7 @@ imitates, and one that nobody optimised for.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,13 +70,15 @@ def read_pairs(contents: Path, styles: Path, count: int) -> list[Pair]:
         ImageError: a folder holds no picture.
     """
     left, right = _pictures(contents), _pictures(styles)
-    chosen = [
-        (left[number % len(left)], right[(number + number // len(left)) % len(right)])
-        for number in range(min(count, len(left) * len(right)))
-    ]
+    # A stride without a common divisor leads every content to every style before it repeats.
+    stride = len(left) + 1 if math.gcd(len(left) + 1, len(right)) == 1 else 1
+    chosen = []
+    for number in range(min(count, len(left) * len(right))):
+        turn, place = divmod(number, len(left))
+        chosen.append((left[place], right[(place + turn * stride) % len(right)]))
     return [
         Pair(f"{c.stem}+{s.stem}", read_picture(c).pixels, read_picture(s).pixels)
-        for c, s in dict.fromkeys(chosen)
+        for c, s in chosen
     ]
 
 

@@ -230,7 +230,7 @@ def test_loading_the_embedded_network() -> None:
     assert extractor.device == CPU
     assert extractor.weights_sha256 == get_backbone("vgg-lite").weights[0].sha256
     relu = extractor(picture(64, 64), ["relu5_1"])["relu5_1"]
-    assert relu.shape == (1, 256, 4, 4)
+    assert relu.shape == (1, 384, 4, 4)
     assert 0.1 < float((relu > 0).float().mean()) < 0.9
 
 

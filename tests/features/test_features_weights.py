@@ -197,11 +197,11 @@ def test_the_embedded_file_is_the_registered_one() -> None:
     path = find_weights(spec)
     assert path is not None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert digest == "78bcc22f7d10f01100686e1d0806b4aab4b9b9fcfbc8564fc73bf9d26a1fbc27"
+    assert digest == "833b3817b58430cb8bb04de9249146535f28aed3299c613934dce2da5d7c2143"
     loaded = load_weights(spec, path)
     assert loaded.sha256 == digest == spec.weights[0].sha256
-    assert "VGG-19" in loaded.metadata["teacher"]
-    assert sum(value.numel() for value in loaded.state.values()) == 1_651_872
+    assert loaded.metadata["teacher"].startswith("vgg19-caffe")
+    assert sum(value.numel() for value in loaded.state.values()) == 2_788_120
 
 
 def test_a_registered_name_with_other_contents_is_refused(
@@ -214,7 +214,7 @@ def test_a_registered_name_with_other_contents_is_refused(
     changed[-1] ^= 1
     (tmp_path / "vgg-lite.safetensors").write_bytes(changed)
     monkeypatch.setenv("STYLER_WEIGHTS_DIR", str(tmp_path))
-    with pytest.raises(BackboneError, match=r"sha256 78bcc22f… expected, got") as caught:
+    with pytest.raises(BackboneError, match=r"sha256 833b3817… expected, got") as caught:
         load_weights(spec, tmp_path / "vgg-lite.safetensors")
     assert "another name" in str(caught.value.hint)
     mismatch, ok = verify_weights(spec)

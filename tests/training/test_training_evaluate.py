@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def test_pairs_differ_and_use_every_picture(pictures: Path) -> None:
     pairs = read_pairs(pictures, pictures, 25)
     assert len({pair.name for pair in pairs}) == 25
     assert len({pair.name.split("+")[1] for pair in pairs}) == 20
+
+
+def test_every_content_meets_every_style(pictures: Path, tmp_path: Path) -> None:
+    contents, styles = tmp_path / "contents", tmp_path / "styles"
+    for folder, count in ((contents, 3), (styles, 4)):
+        folder.mkdir()
+        for number in range(count):
+            shutil.copy(pictures / f"{number:02}.png", folder)
+    assert len({pair.name for pair in read_pairs(contents, styles, 12)}) == 12
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
