@@ -50,6 +50,7 @@ class ChannelTerm:
 def excite(extractor: Extractor, layer: str, channel: int, seed: int = 0) -> Tensor:
     """A picture that makes one channel of a layer active everywhere.
 
+    The ascent is on the value before a ReLU, which has no gradient where the channel is silent.
     Erhan et al. 2009, "Visualizing higher-layer features of a deep network": ascent on the pixels.
 
     Args:
@@ -62,6 +63,9 @@ def excite(extractor: Extractor, layer: str, channel: int, seed: int = 0) -> Ten
         (1, 3, H, W) sRGB in [0, 1].
     """
     (layer,) = extractor.resolve([layer])
+    before = layer.replace("relu", "conv", 1)
+    if before in extractor.layers:
+        layer = before
     generator = torch.Generator().manual_seed(seed)
     noise = 0.5 + 0.1 * torch.randn(1, 3, *LEVELS[0].size, generator=generator)
     start = noise.clamp(0, 1).to(extractor.device)
