@@ -100,6 +100,9 @@ class StepEvent:
 
 Callback = Callable[[StepEvent], None]
 
+Between = Callable[[Stepper], Stepper | None]
+"""Looks at the optimiser between two steps: gives the one to go on with, None to end."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
@@ -158,11 +161,13 @@ class _Run:
         config: OptimizerConfig,
         callbacks: Sequence[Callback],
         should_stop: Callable[[int], bool] | None,
+        between: Between | None,
     ) -> None:
         self.levels = levels
         self.config = config
         self.callbacks = callbacks
         self.should_stop = should_stop or (lambda _: False)
+        self.between = between
         self.planned = sum(level.steps for level in levels)
         self.done = self.evaluations = self.recoveries = 0
         self.trace: list[tuple[int, float, dict[str, float]]] = []
@@ -199,8 +204,21 @@ class _Run:
                 self.average.update(self.stepper.parameter.raw.detach())
             if looked_at:
                 self._report(index, step, evaluation)
-            if self.should_stop(self.done):
+            if self.should_stop(self.done) or not self._go_on():
                 return False
+        return True
+
+    def _go_on(self) -> bool:
+        """Let pictures come and go, if anyone wants them to."""
+        if self.between is None:
+            return True
+        stepper = self.between(self.stepper)
+        if stepper is None:
+            return False
+        if stepper is not self.stepper:
+            self.stepper = stepper
+            self.average = _Average(self.config.average)
+            self.good = None
         return True
 
     def _guarded(
@@ -288,6 +306,7 @@ def run_levels(
     *,
     callbacks: Sequence[Callback] = (),
     should_stop: Callable[[int], bool] | None = None,
+    between: Between | None = None,
 ) -> RunResult:
     """Optimise a picture through a schedule of scales.
 
@@ -299,6 +318,8 @@ def run_levels(
         callbacks: called with a `StepEvent` after each step on a CPU, after every
             `GPU_LOG_EVERY`-th elsewhere.
         should_stop: asked after each step with the number of steps done; True ends the run.
+        between: called after each step with the optimiser; what it gives is gone on with, so that
+            pictures of a batch may leave it and others take their places. None ends the run.
 
     Returns:
         The picture and how it was reached. A KeyboardInterrupt ends the run like `should_stop`.
@@ -306,7 +327,7 @@ def run_levels(
     Raises:
         DivergedError: the loss stayed non-finite although the step size was lowered.
     """
-    run = _Run(levels, config, callbacks, should_stop)
+    run = _Run(levels, config, callbacks, should_stop, between)
     run.stepper = make_stepper(parameter, config)
     try:
         for index, level in enumerate(levels):

@@ -50,7 +50,7 @@ class TransferJob:
     content: Path
     style: Path
     output: Path
-    resolved: Resolved
+    resolved: Resolved[TransferConfig]
     overwrite: bool = False
     bit_depth: int | None = None
 

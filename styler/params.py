@@ -28,6 +28,10 @@ class ImageParameter(Protocol):
         """Move `raw` to the nearest value whose picture is in [0, 1]."""
         ...
 
+    def with_raw(self, raw: Tensor) -> ImageParameter:
+        """The same way to see a picture, of another array, of any number of pictures."""
+        ...
+
     def resized(self, size: tuple[int, int]) -> ImageParameter:
         """A new parameter for the same picture at another (height, width)."""
         ...
@@ -67,6 +71,10 @@ class PixelImage:
         """Clamp the pixels to [0, 1]."""
         with torch.no_grad():
             self.raw.clamp_(0.0, self.pixel_range)
+
+    def with_raw(self, raw: Tensor) -> PixelImage:
+        """Pictures of other pixels, which are already times the range."""
+        return PixelImage(raw / self.pixel_range, self.pixel_range)
 
     def resized(self, size: tuple[int, int]) -> PixelImage:
         """The same picture at another size, antialiased and clamped to [0, 1]."""

@@ -1,14 +1,15 @@
-"""The two optimisers, one step at a time: Adam with projection, and L-BFGS."""
+"""The optimisers, one step at a time: Adam and its like with projection, and L-BFGS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
+from torch.optim.nadam import nadam
 
 from styler.config import OptimizerConfig
 from styler.objective import Evaluation
@@ -19,6 +20,8 @@ Evaluate = Callable[[ImageParameter], Evaluation]
 
 ADAM_LR = 0.02
 LBFGS_LR = 1.0
+NADAM_DECAY = 0.004
+"""Per step, of NAdam's momentum: psi of its authors."""
 
 
 class Stepper(Protocol):
@@ -39,27 +42,58 @@ class Stepper(Protocol):
         ...
 
 
+@runtime_checkable
+class RowStepper(Stepper, Protocol):
+    """An optimiser that treats each picture of a batch as if it were alone."""
+
+    def keep(self, rows: Sequence[int]) -> RowStepper:
+        """The same optimiser for some pictures of the batch, with what it remembers of them."""
+        ...
+
+    def put(self, row: int, raw: Tensor) -> None:
+        """Let another picture, of which nothing is remembered, take a place in the batch."""
+        ...
+
+
 def make_stepper(parameter: ImageParameter, config: OptimizerConfig) -> Stepper:
     """The optimiser that the configuration names."""
-    if config.name == "adam":
-        return AdamStepper(parameter, config, config.lr or ADAM_LR)
-    return LbfgsStepper(parameter, config, config.lr or LBFGS_LR)
+    if config.name == "lbfgs":
+        return LbfgsStepper(parameter, config, config.lr or LBFGS_LR)
+    if config.name == "descent":
+        return DescentStepper(parameter, config, config.lr or ADAM_LR)
+    return AdamStepper(parameter, config, config.lr or ADAM_LR)
 
 
 @dataclass
 class AdamMoments:
-    """What Adam remembers: step count, mean and mean square of the gradient."""
+    """What Adam remembers of B pictures.
+
+    Attributes:
+        step: (B,), steps taken.
+        momentum: (B,), the product of NAdam's momentum factors; Adam has no use for it.
+        first: mean of the gradient.
+        second: mean square of the gradient.
+    """
 
     step: Tensor
+    momentum: Tensor
     first: Tensor
     second: Tensor
 
+    @classmethod
+    def of(cls, raw: Tensor) -> AdamMoments:
+        """Nothing yet."""
+        batch = raw.shape[0]
+        zero = torch.zeros_like(raw.detach())
+        return cls(torch.zeros(batch), torch.ones(batch), zero, zero.clone())
+
 
 class AdamStepper:
-    """Adam (arXiv 1412.6980), projected to valid pixels after each step.
+    """Adam (arXiv 1412.6980) or NAdam (Dozat 2016), projected to valid pixels after each step.
 
     Moments are carried over to the next scale, resized as pictures, and their step count with
-    them, so that the first steps of a scale are not warm-up steps again.
+    them, so that the first steps of a scale are not warm-up steps again. Each picture of a batch
+    has its own.
 
     torch's update is called as a function: its optimiser class imports torch's compiler, which
     takes a second and 150 MB.
@@ -75,8 +109,7 @@ class AdamStepper:
         self.parameter = parameter
         self._config = config
         self._lr = lr
-        zero = torch.zeros_like(parameter.raw.detach())
-        self.moments = moments or AdamMoments(torch.tensor(0.0), zero, zero.clone())
+        self.moments = moments or AdamMoments.of(parameter.raw)
 
     def step(self, evaluate: Evaluate) -> Evaluation:
         """One evaluation and one update."""
@@ -84,25 +117,87 @@ class AdamStepper:
         gradient = self.parameter.raw.grad
         assert gradient is not None  # `evaluate` has just filled it
         with torch.no_grad():
-            adam(
-                [self.parameter.raw],
-                [gradient],
-                [self.moments.first],
-                [self.moments.second],
-                [],
-                [self.moments.step],
-                foreach=False,
-                amsgrad=False,
-                beta1=self._config.beta1,
-                beta2=self._config.beta2,
-                lr=self._lr,
-                weight_decay=0.0,
-                eps=self._config.eps,
-                maximize=False,
-            )
+            self._update(gradient)
         if self._config.clamp != "end":
             self.parameter.project_()
         return evaluation
+
+    def _update(self, gradient: Tensor) -> None:
+        moments, raw = self.moments, self.parameter.raw.detach()
+        alike = bool((moments.step == moments.step[0]).all())
+        # Pictures that have all taken as many steps share one update.
+        groups = [slice(None)] if alike else [slice(i, i + 1) for i in range(len(raw))]
+        for rows in groups:
+            step = moments.step[rows][0].clone()
+            momentum = moments.momentum[rows][0].clone()
+            arrays = ([raw[rows]], [gradient[rows]], [moments.first[rows]], [moments.second[rows]])
+            self._update_alike(arrays, step, momentum)
+            moments.step[rows] = step
+            moments.momentum[rows] = momentum
+
+    def _update_alike(
+        self,
+        arrays: tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]],
+        step: Tensor,
+        momentum: Tensor,
+    ) -> None:
+        raw, gradient, first, second = arrays
+        config = self._config
+        if config.name == "nadam":
+            nadam(
+                raw,
+                gradient,
+                first,
+                second,
+                [momentum],
+                [step],
+                foreach=False,
+                beta1=config.beta1,
+                beta2=config.beta2,
+                lr=self._lr,
+                weight_decay=0.0,
+                momentum_decay=NADAM_DECAY,
+                eps=config.eps,
+            )
+            return
+        adam(
+            raw,
+            gradient,
+            first,
+            second,
+            [],
+            [step],
+            foreach=False,
+            amsgrad=False,
+            beta1=config.beta1,
+            beta2=config.beta2,
+            lr=self._lr,
+            weight_decay=0.0,
+            eps=config.eps,
+            maximize=False,
+        )
+
+    def keep(self, rows: Sequence[int]) -> AdamStepper:
+        """The same optimiser for some pictures of the batch, with their moments."""
+        chosen, moments = torch.tensor(rows), self.moments
+        here = chosen.to(moments.first.device)
+        kept = AdamMoments(
+            moments.step[chosen],
+            moments.momentum[chosen],
+            moments.first[here],
+            moments.second[here],
+        )
+        parameter = self.parameter.with_raw(self.parameter.raw.detach()[here])
+        return AdamStepper(parameter, self._config, self._lr, kept)
+
+    def put(self, row: int, raw: Tensor) -> None:
+        """Let another picture, without moments, take a place in the batch."""
+        with torch.no_grad():
+            self.parameter.raw[row] = raw
+        self.moments.step[row] = 0.0
+        self.moments.momentum[row] = 1.0
+        self.moments.first[row] = 0.0
+        self.moments.second[row] = 0.0
 
     def restarted(self, parameter: ImageParameter, slower: float) -> AdamStepper:
         """Without moments."""
@@ -113,10 +208,49 @@ class AdamStepper:
         carry = self.parameter.resized_state
         moments = AdamMoments(
             self.moments.step.clone(),
+            self.moments.momentum.clone(),
             carry(self.moments.first, size),
             carry(self.moments.second, size),
         )
         return AdamStepper(self.parameter.resized(size), self._config, self._lr, moments)
+
+
+class DescentStepper:
+    """Plain steps against the gradient, projected to valid pixels after each."""
+
+    def __init__(self, parameter: ImageParameter, config: OptimizerConfig, lr: float) -> None:
+        self.parameter = parameter
+        self._config = config
+        self._lr = lr
+
+    def step(self, evaluate: Evaluate) -> Evaluation:
+        """One evaluation and one update."""
+        evaluation = evaluate(self.parameter)
+        gradient = self.parameter.raw.grad
+        assert gradient is not None  # `evaluate` has just filled it
+        with torch.no_grad():
+            self.parameter.raw.sub_(gradient, alpha=self._lr)
+        if self._config.clamp != "end":
+            self.parameter.project_()
+        return evaluation
+
+    def restarted(self, parameter: ImageParameter, slower: float) -> DescentStepper:
+        """With smaller steps."""
+        return DescentStepper(parameter, self._config, self._lr * slower)
+
+    def resized(self, size: tuple[int, int]) -> DescentStepper:
+        """It remembers nothing that would have to be resized."""
+        return self.restarted(self.parameter.resized(size), 1.0)
+
+    def keep(self, rows: Sequence[int]) -> DescentStepper:
+        """The same optimiser for some pictures of the batch."""
+        here = torch.tensor(rows, device=self.parameter.raw.device)
+        return self.restarted(self.parameter.with_raw(self.parameter.raw.detach()[here]), 1.0)
+
+    def put(self, row: int, raw: Tensor) -> None:
+        """Let another picture take a place in the batch."""
+        with torch.no_grad():
+            self.parameter.raw[row] = raw
 
 
 class LbfgsStepper:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from styler.config import KEYS, TransferConfig, flatten, parse_set, resolve
+from styler.config import TransferConfig, flatten, keys, parse_set, resolve
 from styler.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ def test_later_layers_win_and_origins_say_so() -> None:
     assert got.origins["optimizer.lr"] == "--set"
     assert got.origins["strength"] == "--strength"
     assert got.origins["style.scale"] == "default"
-    assert set(got.origins) == set(KEYS)
+    assert set(got.origins) == set(keys())
 
 
 def test_layer_table_is_replaced_whole_and_one_entry_changed_alone() -> None:

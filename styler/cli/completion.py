@@ -57,9 +57,9 @@ def painters(incomplete: str) -> Iterable[str]:
 
 def settings(incomplete: str) -> Iterable[str]:
     """Keys for ``--set``."""
-    from styler.config import KEYS
+    from styler.config import keys
 
-    return [f"{key}=" for key in KEYS if key.startswith(incomplete)]
+    return [f"{key}=" for key in keys() if key.startswith(incomplete)]
 
 
 def presets(incomplete: str) -> Iterable[tuple[str, str]]:

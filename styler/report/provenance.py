@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from styler.config import Resolved, flatten, resolve
+from styler.config import Resolved, TransferConfig, flatten, resolve
 from styler.errors import ImageError
 
 SCHEMA = 1
@@ -111,13 +111,13 @@ class Recipe:
     kind: Literal["transfer"] = "transfer"
     schema: int = field(default=SCHEMA)
 
-    def resolved(self) -> Resolved:
+    def resolved(self) -> Resolved[TransferConfig]:
         """The settings, with their origins as recorded."""
         got = resolve(("recipe", self.config))
         return Resolved(config=got.config, origins={**got.origins, **self.origins})
 
 
-def config_record(resolved: Resolved) -> dict[str, Any]:
+def config_record(resolved: Resolved[Any]) -> dict[str, Any]:
     """Settings as a flat table, for `Recipe.config`."""
     return dict(flatten(resolved.config))
 

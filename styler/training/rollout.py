@@ -68,7 +68,7 @@ class Group:
             "life": self.life,
             "age": self.age,
             "image": self._stepper.parameter.raw.detach(),
-            "moments": [moments.step, moments.first, moments.second],
+            "moments": [moments.step, moments.momentum, moments.first, moments.second],
         }
 
     def advance(self, extractor: Extractor) -> Tensor:

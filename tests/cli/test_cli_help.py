@@ -11,7 +11,7 @@ import pytest
 from cli_desk import Desk
 
 from styler.cli import completion
-from styler.config import KEYS
+from styler.config import keys
 
 Python = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 COMMANDS = [
@@ -110,7 +110,7 @@ def test_completion_knows_what_there_is() -> None:
         preset.name for preset in list_presets("transfer")
     ]
     assert list(completion.settings("style.sc")) == ["style.scale="]
-    assert len(list(completion.settings(""))) == len(KEYS)
+    assert len(list(completion.settings(""))) == len(keys())
 
 
 @pytest.mark.parametrize("option", ["style_loss", "optimizer", "pooling", "precision", "init"])

@@ -1,0 +1,52 @@
+"""Every setting, with its default, range and meaning.
+
+Defaults live here and nowhere else. `resolve` lays presets, ``--set`` pairs and flags over them in
+that order and remembers where each value came from.
+"""
+
+from __future__ import annotations
+
+from styler.config.parts import (
+    BackboneConfig,
+    OptimizerConfig,
+    RuntimeConfig,
+    SmoothnessConfig,
+)
+from styler.config.resolution import Resolved, choices, flatten, keys, parse_set, resolve
+from styler.config.transfer import (
+    START_KINDS,
+    ContentConfig,
+    InitConfig,
+    ScheduleConfig,
+    StyleConfig,
+    TransferConfig,
+)
+from styler.config.visualize import (
+    ParameterConfig,
+    UnitScheduleConfig,
+    ViewConfig,
+    VisualizeConfig,
+)
+
+__all__ = [
+    "START_KINDS",
+    "BackboneConfig",
+    "ContentConfig",
+    "InitConfig",
+    "OptimizerConfig",
+    "ParameterConfig",
+    "Resolved",
+    "RuntimeConfig",
+    "ScheduleConfig",
+    "SmoothnessConfig",
+    "StyleConfig",
+    "TransferConfig",
+    "UnitScheduleConfig",
+    "ViewConfig",
+    "VisualizeConfig",
+    "choices",
+    "flatten",
+    "keys",
+    "parse_set",
+    "resolve",
+]

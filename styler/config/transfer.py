@@ -1,0 +1,140 @@
+"""Every setting of a style transfer, with its default, range and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, get_args
+
+from msgspec import Meta
+
+from styler.config.parts import (
+    BackboneConfig,
+    Count,
+    LayerWeights,
+    NonNegative,
+    OptimizerConfig,
+    RuntimeConfig,
+    Share,
+    Side,
+    SmoothnessConfig,
+    Steps,
+)
+from styler.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentConfig:
+    """What of the content is kept."""
+
+    weight: NonNegative = 0.8
+    """alpha of J(G) at strength 0.5"""
+    normalization: Literal["mse", "gatys", "variance"] = "variance"
+    """see `styler.losses.ContentLoss`"""
+    layers: LayerWeights = field(default_factory=lambda: {"relu4_2": 1.0})
+    """weight of each layer"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleConfig:
+    """What of the style is taken."""
+
+    weight: NonNegative = 1.0
+    """beta of J(G) at strength 0.5"""
+    loss: Literal["gram", "moments", "wasserstein"] = "moments"
+    """which statistic of the features is the style"""
+    normalization: Literal["none", "hw", "chw", "gatys", "relative"] = "relative"
+    """of the Gram matrix, see `styler.losses.GramStyleLoss`; the other losses have their own"""
+    layers: LayerWeights = field(
+        default_factory=lambda: {
+            "relu1_1": 1.0,
+            "relu2_1": 1.0,
+            "relu3_1": 1.0,
+            "relu4_1": 1.0,
+            "relu5_1": 1.0,
+        }
+    )
+    """weight of each layer"""
+    scale: Annotated[float, Meta(ge=0.05, le=20)] = 1.0
+    """size of the style picture as a fraction of the result's: larger gives larger strokes"""
+    enlarge: bool = False
+    """enlarge a style picture that is smaller than that, instead of taking it as it is"""
+
+
+StartKind = Literal["content", "noise", "uniform", "style", "image"]
+START_KINDS = tuple(kind for kind in get_args(StartKind) if kind != "image")
+"""Kinds of initial picture that need no file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """What the optimisation starts from."""
+
+    kind: StartKind = "content"
+    """`noise`: Gaussian around the network's mean colour; `uniform`: white noise in [0, 1];
+    `style`: noise with the style's colour mean and covariance; `image`: the file `image`"""
+    image: str | None = None
+    """path of the picture to start from, for kind `image`"""
+    noise_std: NonNegative = 0.1
+    """standard deviation of `noise`, in units of the [0, 1] range"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """Sizes and steps, coarse to fine."""
+
+    size: Side | None = None
+    """the result's side in pixels; None keeps the content's own size"""
+    edge: Literal["long", "short"] = "long"
+    """which side `size`, `min_side` and `max_side` speak of"""
+    max_side: Side = 1024
+    """without `size`, larger contents are optimised at this side and the result is enlarged"""
+    min_side: Side = 112
+    """the coarsest scale is not smaller than this"""
+    factor: Annotated[float, Meta(gt=1, le=16)] = 2.0
+    """ratio of neighbouring scales"""
+    scales: Count | None = None
+    """at most so many scales; None: as many as fit above `min_side`"""
+    steps: tuple[Steps, ...] = (150, 120, 80, 60, 40)
+    """steps per scale, coarse to fine; the last number serves all further scales"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferConfig:
+    """All settings of `styler transfer`.
+
+    Example:
+        >>> TransferConfig(strength=0.8).style.loss
+        'moments'
+    """
+
+    strength: Share = 0.5
+    """0 keeps the content, 1 takes only the style, 0.5 is the preset's own balance"""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    content: ContentConfig = field(default_factory=ContentConfig)
+    style: StyleConfig = field(default_factory=StyleConfig)
+    smoothness: SmoothnessConfig = field(default_factory=SmoothnessConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        """Check what concerns more than one value.
+
+        Raises:
+            ConfigError: naming the values that do not go together.
+        """
+        if self.init.kind == "image" and not self.init.image:
+            raise ConfigError("init.kind is image but init.image names no file", "--init FILE")
+        if not self.schedule.steps:
+            raise ConfigError("schedule.steps is empty", "give one number per scale")
+        if self.style.weight > 0 and not any(self.style.layers.values()):
+            raise ConfigError(
+                "style.layers has no layer with a weight above 0",
+                "style.weight = 0 switches the style off",
+            )
+        if self.content.weight > 0 and not any(self.content.layers.values()):
+            raise ConfigError(
+                "content.layers has no layer with a weight above 0",
+                "content.weight = 0 switches the content off",
+            )
