@@ -1,0 +1,8 @@
+"""What the engine optimises: images, and the numbers that stand for them."""
+
+from __future__ import annotations
+
+from styler.params.base import ImageParameter
+from styler.params.pixels import PixelImage
+
+__all__ = ["ImageParameter", "PixelImage"]
