@@ -9,6 +9,7 @@ from torch import Tensor, fx
 
 from styler.errors import ConfigError, ImageError
 from styler.features.base import Extractor, Pooling
+from styler.features.convolutional import make_convolutional
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import BackboneSpec
 from styler.features.torchvision_models import build_torchvision, fill
@@ -53,7 +54,7 @@ class TracedExtractor(Extractor):
         dtype: torch.dtype,
         pooling: Pooling,
     ) -> None:
-        self._traced = trace(build_torchvision(spec))
+        self._traced = make_convolutional(trace(build_torchvision(spec)))
         if pooling == "average":
             average_pools(self._traced, spec.name)
         self._shapes = shapes(self._traced, (_SIDE, _SIDE))

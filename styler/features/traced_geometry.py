@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from styler.features.convolutional import SlidingLinear
 from styler.features.receptive_field import ReceptiveField, Window
 from styler.features.traced import Traced, arguments
 
@@ -174,6 +175,8 @@ def _module_step(module: nn.Module) -> Step | None:
         )
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
         return _pool_step(vars(module), module.stride)
+    if isinstance(module, SlidingLinear):
+        return Step(kernel=_pair(module.window))
     return None
 
 

@@ -8,6 +8,7 @@ from math import prod
 from torch import nn
 
 from styler.errors import BackboneError, ImageError
+from styler.features.convolutional import make_convolutional
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import BackboneSpec
 from styler.features.summary import FLOAT32_BYTES, LayerRow
@@ -42,7 +43,7 @@ def traced_rows(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
         BackboneError: torchvision does not work, or the network computes with weights outside of
             convolutions, linear layers and batch normalisation.
     """
-    traced = trace(build_torchvision(spec))
+    traced = make_convolutional(trace(build_torchvision(spec)))
     counted = [module for module in traced.model.modules() if isinstance(module, _COUNTED)]
     if _learned(*counted) != _learned(traced.model):
         raise BackboneError(
