@@ -15,6 +15,7 @@ _UNIT = re.compile(r"(conv|relu|c|r)[-_. ]?(\d)[-_. ]?(\d{1,2})")
 _POOL = re.compile(r"(?:pool|p)[-_. ]?(\d)")
 _KERAS_UNIT = re.compile(r"block(\d)_conv(\d{1,2})")
 _KERAS_POOL = re.compile(r"block(\d)_pool")
+_CLASSIFIER = re.compile(r"logits|prob|softmax|predictions|fc[-_. ]?\d|classifier(\.\d+)?")
 
 
 def resolve_layer(name: str, available: Sequence[str]) -> str:
@@ -33,7 +34,8 @@ def resolve_layer(name: str, available: Sequence[str]) -> str:
         One of `available`.
 
     Raises:
-        ConfigError: the name is a bare number, or names no layer of the network.
+        ConfigError: the name is a bare number, or names no layer of the network; VGG networks
+            are kept without their classifiers.
 
     Example:
         >>> resolve_layer("block4_conv2", ["conv4_2", "relu4_2", "pool4"])
@@ -55,6 +57,11 @@ def resolve_layer(name: str, available: Sequence[str]) -> str:
     for candidate in (folded, _from_alias(folded)):
         if candidate in by_folded:
             return by_folded[candidate]
+    if "conv1_1" in available and _CLASSIFIER.fullmatch(folded):
+        raise ConfigError(
+            f"layer '{name}' is one of a classifier, and this network is kept without",
+            "torchvision:vgg16 keeps the classifier: classifier.0 is fc6, logits the result",
+        )
     raise ConfigError(f"unknown layer '{name}'", nearest(wanted, available))
 
 

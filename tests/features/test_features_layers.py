@@ -61,6 +61,15 @@ def test_a_layer_that_the_network_lacks_is_unknown() -> None:
     assert "more" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("name", ["logits", "fc6", "FC_7", "fc-8", "classifier.0", "prob"])
+def test_layers_of_a_classifier_are_found_elsewhere(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"layer '{name}' is one of a classifier") as caught:
+        resolve_layer(name, NAMES)
+    assert "torchvision:vgg16 keeps the classifier" in str(caught.value.hint)
+    with pytest.raises(ConfigError, match=f"unknown layer '{name}'"):
+        resolve_layer(name, ["conv1", "layer1.0"])
+
+
 def test_module_paths_keep_their_case_and_ignore_it() -> None:
     names = ["Mixed_5b", "layer2.0.conv1", "logits"]
     assert resolve_layer("mixed_5b", names) == "Mixed_5b"
