@@ -168,12 +168,12 @@ def _recipe(prepared: Prepared, result: TransferResult) -> Recipe:
     every = max(1, len(run_.trace) // TRACE_POINTS)
     # A run without steps has no losses; one that was stopped before a GPU's first report, neither.
     last = run_.trace[-1:]
+    pictures = {"content": prepared.content, "style": prepared.style, "start": prepared.start}
     return Recipe(
         styler=__version__,
+        kind="transfer",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        content=_source(prepared.content, job.output),
-        style=_source(prepared.style, job.output),
-        start=_source(prepared.start, job.output) if prepared.start else None,
+        sources={name: _source(p, job.output) for name, p in pictures.items() if p},
         size=(result.image.shape[-2], result.image.shape[-1]),
         bit_depth=_bit_depth(prepared),
         backbone=extractor.name,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from styler.config import KINDS, Kind
 from styler.errors import ConfigError, did_you_mean
 
 SCHEMA = 1
@@ -31,7 +32,7 @@ class Preset:
     """
 
     name: str
-    kind: str
+    kind: Kind
     description: str
     source: str
     values: dict[str, Any]
@@ -51,7 +52,7 @@ def presets_folder() -> Path:
     raise ConfigError("the presets are missing from this installation", "install styler again")
 
 
-def list_presets(kind: str) -> list[Preset]:
+def list_presets(kind: Kind) -> list[Preset]:
     """The shipped presets of a kind: `default` first, then by name.
 
     Example:
@@ -62,7 +63,41 @@ def list_presets(kind: str) -> list[Preset]:
     return sorted((read_preset(f, kind) for f in files), key=lambda p: p.name != "default")
 
 
-def load_preset(name: str, kind: str) -> Preset:
+def list_all_presets() -> dict[Kind, list[Preset]]:
+    """The shipped presets of every kind that has any."""
+    found = {kind: list_presets(kind) for kind in KINDS}
+    return {kind: presets for kind, presets in found.items() if presets}
+
+
+def find_preset(name: str) -> Preset:
+    """A preset of whatever kind.
+
+    Args:
+        name: of a shipped preset, ``KIND/NAME`` where several kinds have one of that name, or the
+            path of a TOML file.
+
+    Raises:
+        ConfigError: no such preset (the closest are offered), several of them, or the file is not
+            a preset.
+
+    Example:
+        >>> find_preset("gatys2015").kind, find_preset("transfer/default").kind
+        ('transfer', 'transfer')
+    """
+    if name.endswith(".toml"):
+        return read_preset(Path(name))
+    shipped = [preset for presets in list_all_presets().values() for preset in presets]
+    found = [p for p in shipped if name in (p.name, f"{p.kind}/{p.name}")]
+    full = [f"{p.kind}/{p.name}" for p in (found or shipped)]
+    if not found:
+        known = full if "/" in name else dict.fromkeys(p.name for p in shipped)
+        raise ConfigError(f"unknown preset {name!r}", did_you_mean(name, known))
+    if len(found) > 1:
+        raise ConfigError(f"there are several presets {name}", f"choose {' or '.join(full)}")
+    return found[0]
+
+
+def load_preset(name: str, kind: Kind) -> Preset:
     """A shipped preset by its name, or a TOML file by its path.
 
     Raises:
@@ -77,8 +112,12 @@ def load_preset(name: str, kind: str) -> Preset:
     return read_preset(folder / f"{name}.toml", kind)
 
 
-def read_preset(path: Path, kind: str) -> Preset:
+def read_preset(path: Path, kind: Kind | None = None) -> Preset:
     """Read one preset file.
+
+    Args:
+        path: the file.
+        kind: that it must be of; None for any.
 
     Raises:
         ConfigError: missing, not TOML, of another schema or kind, or without its header.
@@ -98,16 +137,23 @@ def read_preset(path: Path, kind: str) -> Preset:
             f"preset {path} has schema {header['schema']}, expected {SCHEMA}",
             f"begin the file with schema = {SCHEMA}",
         )
-    if header["kind"] != kind:
-        raise ConfigError(
-            f"preset {path} is of kind {header['kind']!r}, expected {kind!r}",
-            f'write kind = "{kind}", or use the command that it was made for',
-        )
     return Preset(
         name=path.stem,
-        kind=kind,
+        kind=_checked_kind(header["kind"], kind, path),
         description=str(header["description"] or ""),
         source=str(header["source"] or ""),
         values=table,
         path=path,
     )
+
+
+def _checked_kind(found: object, wanted: Kind | None, path: Path) -> Kind:
+    known = next((kind for kind in KINDS if kind == found), None)
+    if known is None or wanted not in (None, known):
+        expected = repr(wanted) if wanted else f"one of {', '.join(KINDS)}"
+        example = wanted or "transfer"
+        raise ConfigError(
+            f"preset {path} is of kind {found!r}, expected {expected}",
+            f'write kind = "{example}", or use the command that it was made for',
+        )
+    return known

@@ -37,7 +37,7 @@ def test_recorded_settings_resolve_to_the_same_config() -> None:
     [
         ({"optimiser.lr": 1}, "optimiser.lr", "optimizer.lr"),
         ({"lr": 1}, "unknown setting 'lr'", "optimizer.lr"),
-        ({"nonsense": 1}, "unknown setting 'nonsense'", "presets show default"),
+        ({"nonsense": 1}, "unknown setting 'nonsense'", "presets show transfer/default"),
         ({"optimizer.lr": "fast"}, "optimizer.lr = 'fast'", "float"),
         ({"optimizer.lr": -1.0}, "optimizer.lr = -1.0", "> 0"),
         ({"optimizer.lr": float("nan")}, "not a finite number", None),

@@ -74,9 +74,12 @@ def test_the_recipe_says_what_was_done(folder: Path, extractor: Extractor) -> No
     assert text is not None
     recipe = decode(text, finished.path)
     assert recipe == decode(text, Path("elsewhere.png"))
-    assert recipe.content.path == "cat.png"
-    assert recipe.content.sha256 == hashlib.sha256((folder / "cat.png").read_bytes()).hexdigest()
-    assert recipe.content.size == (48, 64)
+    assert recipe.sources["content"].path == "cat.png"
+    assert (
+        recipe.sources["content"].sha256
+        == hashlib.sha256((folder / "cat.png").read_bytes()).hexdigest()
+    )
+    assert recipe.sources["content"].size == (48, 64)
     assert recipe.size == read_picture(finished.path).size == (24, 32)
     assert (recipe.outcome.done, recipe.outcome.planned) == (3, 3)
     assert recipe.outcome.losses["total"] == finished.run.trace[-1][1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from styler.config import TransferConfig, flatten, resolve
+from styler.config import CONFIGS, RuntimeConfig, TransferConfig, flatten, resolve
 from styler.errors import ConfigError, ImageError
 from styler.report.provenance import (
     SCHEMA,
@@ -34,9 +34,12 @@ def recipe(**changes: Any) -> Recipe:
     )
     values: dict[str, Any] = {
         "styler": "0.1.0",
+        "kind": "transfer",
         "created": "2026-01-02T03:04:05+00:00",
-        "content": Source(path="../cat.jpg", sha256="ab" * 32, size=(30, 40)),
-        "style": Source(path="ünï/日本.png", sha256="cd" * 32, size=(50, 60)),
+        "sources": {
+            "content": Source(path="../cat.jpg", sha256="ab" * 32, size=(30, 40)),
+            "style": Source(path="ünï/日本.png", sha256="cd" * 32, size=(50, 60)),
+        },
         "size": (30, 40),
         "bit_depth": 16,
         "backbone": "vgg-lite",
@@ -58,11 +61,15 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def test_a_recipe_comes_back_as_it_was() -> None:
-    start = Source(path="start.png", sha256="00", size=(1, 2))
-    for made in (recipe(), recipe(start=start)):
+    start = {"start": Source(path="start.png", sha256="00", size=(1, 2))}
+    for made in (recipe(), recipe(sources=start, subject="relu4_1:37"), recipe(sources={})):
         again = decode(encode(made), HERE)
         assert again.outcome == made.outcome
-        assert again.start == made.start
+        assert (again.kind, again.sources, again.subject) == (
+            made.kind,
+            made.sources,
+            made.subject,
+        )
         assert encode(again) == encode(made)
         assert again.resolved() == made.resolved()
         assert again.resolved().config == resolve(("x", made.config)).config
@@ -70,11 +77,11 @@ def test_a_recipe_comes_back_as_it_was() -> None:
 
 def test_its_text_is_one_line_of_ascii_json() -> None:
     odd = "line\nfeed \x1b[31m " + os.fsdecode(b"caf\xe9")
-    text = encode(recipe(content=Source(path=odd, sha256="", size=(1, 1))))
+    text = encode(recipe(sources={"content": Source(path=odd, sha256="", size=(1, 1))}))
     assert text.isascii()
     assert text.isprintable()
-    assert json.loads(text)["schema"] == SCHEMA == 1
-    assert decode(text, HERE).content.path == odd
+    assert json.loads(text)["schema"] == SCHEMA == 2
+    assert decode(text, HERE).sources["content"].path == odd
 
 
 def test_settings_keep_their_origins() -> None:
@@ -107,6 +114,30 @@ def changed(**changes: Any) -> str:
     return json.dumps({**json.loads(encode(recipe())), **changes})
 
 
+def older(**changes: Any) -> str:
+    """The same recipe as schema 1 had it."""
+    record = json.loads(encode(recipe()))
+    sources = record.pop("sources")
+    del record["subject"]
+    return json.dumps({**record, **sources, "start": None, "schema": 1, **changes})
+
+
+def test_recipes_of_schema_1_are_still_read() -> None:
+    assert encode(decode(older(), HERE)) == encode(recipe())
+    start = Source(path="start.png", sha256="00", size=(1, 2))
+    record = {"path": "start.png", "sha256": "00", "size": [1, 2]}
+    assert decode(older(start=record), HERE).sources == {**recipe().sources, "start": start}
+
+
+def test_settings_are_those_of_the_kind() -> None:
+    for kind, config in CONFIGS.items():
+        made = recipe(kind=kind, config={"runtime.seed": 7}, origins={"runtime.seed": "--seed"})
+        resolved = decode(encode(made), HERE).resolved()
+        assert isinstance(resolved.config, config)
+        assert resolved.config == config(runtime=RuntimeConfig(seed=7))
+        assert resolved.origins["runtime.seed"] == "--seed"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -121,9 +152,13 @@ def changed(**changes: Any) -> str:
         (changed(schema="1"), "it names no schema"),
         (changed(schema=0), "it names no schema"),
         ('{"schema": 1}', "missing required field `styler`"),
-        (changed(kind="dream"), "'dream'"),
+        ('{"schema": 2}', "missing required field `styler`"),
+        (changed(kind="pottery"), "'pottery'"),
         (changed(size=[1]), "$.size"),
-        (changed(content=None), "$.content"),
+        (changed(sources={"content": None}), "$.sources"),
+        (changed(sources=None), "$.sources"),
+        (older(content=None), "$.sources"),
+        (older(start=7), "$.sources"),
         (changed(machine={**json.loads(changed())["machine"], "threads": 0}), "threads"),
     ],
 )
@@ -137,7 +172,7 @@ def test_garbage_is_refused(text: str, reason: str) -> None:
 
 def test_a_later_schema_is_left_to_later_versions() -> None:
     text = json.dumps({"schema": SCHEMA + 1, "all": "different"})
-    with pytest.raises(ImageError, match="its schema is 2, this version knows 1") as caught:
+    with pytest.raises(ImageError, match="its schema is 3, this version knows 2") as caught:
         decode(text, HERE)
     assert "later" in str(caught.value.hint)
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from styler.config import Kind
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -17,8 +21,12 @@ def complete(*values: str) -> Callable[[str], Iterable[str]]:
     return lambda incomplete: [value for value in values if value.startswith(incomplete)]
 
 
-def choices(key: str) -> Callable[[str], Iterable[str]]:
+def choices(key: str, kind: Kind = "transfer") -> Callable[[str], Iterable[str]]:
     """A completion callback for a setting that is one of a few names.
+
+    Args:
+        key: dotted.
+        kind: of work whose setting it is.
 
     Example:
         >>> list(choices("optimizer.name")("l"))
@@ -28,7 +36,7 @@ def choices(key: str) -> Callable[[str], Iterable[str]]:
     def callback(incomplete: str) -> Iterable[str]:
         from styler import config
 
-        return complete(*config.choices(key))(incomplete)
+        return complete(*config.choices(key, config.CONFIGS[kind]))(incomplete)
 
     return callback
 
@@ -55,16 +63,35 @@ def painters(incomplete: str) -> Iterable[str]:
     return complete("auto", *names)(incomplete)
 
 
-def settings(incomplete: str) -> Iterable[str]:
-    """Keys for ``--set``."""
-    from styler.config import keys
+def settings(kind: Kind) -> Callable[[str], Iterable[str]]:
+    """A completion callback for ``--set`` of a kind of work."""
 
-    return [f"{key}=" for key in keys() if key.startswith(incomplete)]
+    def callback(incomplete: str) -> Iterable[str]:
+        from styler import config
+
+        known = config.keys(config.CONFIGS[kind])
+        return [f"{key}=" for key in known if key.startswith(incomplete)]
+
+    return callback
 
 
-def presets(incomplete: str) -> Iterable[tuple[str, str]]:
-    """Names of presets with their descriptions."""
-    from styler.presets import list_presets
+def presets(kind: Kind) -> Callable[[str], Iterable[tuple[str, str]]]:
+    """A completion callback for presets of a kind, with their descriptions."""
 
-    found = ((preset.name, preset.description) for preset in list_presets("transfer"))
-    return [(name, what) for name, what in found if name.startswith(incomplete)]
+    def callback(incomplete: str) -> Iterable[tuple[str, str]]:
+        from styler.presets import list_presets
+
+        found = ((preset.name, preset.description) for preset in list_presets(kind))
+        return [(name, what) for name, what in found if name.startswith(incomplete)]
+
+    return callback
+
+
+def all_presets(incomplete: str) -> Iterable[tuple[str, str]]:
+    """Presets of all kinds, with their descriptions; with their kind where a name is not enough."""
+    from styler.presets import list_all_presets
+
+    found = [preset for presets in list_all_presets().values() for preset in presets]
+    names = [preset.name for preset in found]
+    labels = [(p.name if names.count(p.name) == 1 else f"{p.kind}/{p.name}", p) for p in found]
+    return [(name, p.description) for name, p in labels if name.startswith(incomplete)]

@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="List and show recipes.")
 @app.command("list")
 @console.guarded
 def list_() -> None:
-    """List the presets.
+    """List the presets, by the command that each is for.
 
     [bold]Examples:[/]
 
@@ -28,13 +28,15 @@ def list_() -> None:
     """
     from rich.table import Table
 
-    from styler.presets import list_presets
+    from styler.presets import list_all_presets
 
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    rows.add_column(style="cyan", no_wrap=True)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column()
-    for preset in list_presets("transfer"):
-        rows.add_row(preset.name, preset.description)
+    for kind, presets in list_all_presets().items():
+        for preset in presets:
+            rows.add_row(kind, preset.name, preset.description)
     console.table(rows)
 
 
@@ -45,8 +47,8 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A preset's name, or a TOML file.",
-            autocompletion=completion.presets,
+            help="A preset's name, KIND/NAME, or a TOML file.",
+            autocompletion=completion.all_presets,
         ),
     ],
     all_: Annotated[
@@ -61,13 +63,13 @@ def show(
 
       styler presets show gatys2015 --all
 
-      styler presets show default > mine.toml; styler transfer a.jpg b.jpg -p mine.toml
+      styler presets show transfer/default > mine.toml; styler transfer a.jpg b.jpg -p mine.toml
     """
-    from styler.config import flatten, resolve
-    from styler.presets import load_preset
+    from styler.config import CONFIGS, flatten, resolve
+    from styler.presets import find_preset
 
-    preset = load_preset(name, "transfer")
-    resolved = resolve((f"preset {preset.name}", preset.values))
+    preset = find_preset(name)
+    resolved = resolve((f"preset {preset.name}", preset.values), root=CONFIGS[preset.kind])
     for line in _header(preset):
         console.say(line)
     for key, value in flatten(resolved.config):

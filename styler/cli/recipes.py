@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styler.cli import console
+from styler.cli import console, transfer
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
-from styler.cli.running import run_job
-from styler.errors import ImageError
+from styler.cli.rerun import Rerun, find_sources
+from styler.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from styler.jobs import TransferJob
     from styler.report.provenance import Recipe, Source
 
 MOVED = "What has moved or changed since"
+
+RERUNS: Mapping[str, Callable[[Rerun], object]] = MappingProxyType({"transfer": transfer.again})
+"""What makes a picture of a kind again."""
 
 
 @console.guarded
@@ -76,9 +77,10 @@ def load_recipe(picture: Path) -> Recipe:
 def _lines(recipe: Recipe) -> list[str]:
     outcome, machine = recipe.outcome, recipe.machine
     losses = ", ".join(f"{name} {value:.4g}" for name, value in outcome.losses.items())
-    lines = [
-        f"content   {_picture(recipe.content)}",
-        f"style     {_picture(recipe.style)}",
+    return [
+        f"kind      {recipe.kind}",
+        *([f"subject   {recipe.subject}"] if recipe.subject else []),
+        *(f"{name:<9} {_picture(source)}" for name, source in recipe.sources.items()),
         f"result    {recipe.size[1]}×{recipe.size[0]}, {recipe.bit_depth} bit",
         f"backbone  {recipe.backbone}, weights {recipe.weights_sha256[:16]}",
         f"steps     {outcome.done} of {outcome.planned} in {console.duration(outcome.seconds)}",
@@ -86,9 +88,6 @@ def _lines(recipe: Recipe) -> list[str]:
         f"machine   {machine.device} ({machine.name}), {machine.precision}, torch {machine.torch}",
         f"made      {recipe.created} by styler {recipe.styler}",
     ]
-    if recipe.start is not None:
-        lines.insert(2, f"start     {_picture(recipe.start)}")
-    return lines
 
 
 def _picture(source: Source) -> str:
@@ -121,6 +120,18 @@ def rerun(
         typer.Option(
             readable=False, help="Where the initial picture is now.", rich_help_panel=MOVED
         ),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="Where the picture is now.", rich_help_panel=MOVED),
+    ] = None,
+    guide: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="Where the guide is now.", rich_help_panel=MOVED),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="Where the mask is now.", rich_help_panel=MOVED),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -162,80 +173,33 @@ def rerun(
 
     console.mode.quiet, console.mode.json = quiet, json
     recipe = load_recipe(picture)
-    output = output or picture.with_name(f"{picture.stem}-rerun{picture.suffix}")
-    files = {"content": content, "style": style, "init": init, "weights": weights}
-    job = _job(recipe, picture, files, device, force=force)
-    job = dataclasses.replace(job, output=output, overwrite=overwrite)
-    stop_after = recipe.outcome.done if recipe.outcome.done < recipe.outcome.planned else None
+    if recipe.kind not in RERUNS:
+        raise UsageError(
+            f"{picture} is of kind {recipe.kind}; rerun makes {' and '.join(RERUNS)} again",
+            "styler show prints its settings",
+        )
+    given = {
+        "content": content,
+        "style": style,
+        "init": init,
+        "image": image,
+        "guide": guide,
+        "mask": mask,
+    }
+    again = Rerun(
+        recipe=recipe,
+        picture=picture,
+        output=output or picture.with_name(f"{picture.stem}-rerun{picture.suffix}"),
+        sources=find_sources(recipe, picture, given, force=force),
+        weights=weights,
+        device=device,
+        force=force,
+        overwrite=overwrite,
+    )
     _check_versions(recipe)
     before = read_picture(picture).pixels  # now, since the output may replace it
-    run_job(job, stop_after=stop_after, weights_sha256=None if force else recipe.weights_sha256)
-    _compare(picture, before, read_picture(output).pixels)
-
-
-def _job(
-    recipe: Recipe,
-    picture: Path,
-    files: dict[str, Path | None],
-    device: str | None,
-    *,
-    force: bool,
-) -> TransferJob:
-    import torch
-
-    from styler.config import Resolved, resolve
-    from styler.jobs import TransferJob
-
-    known = recipe.resolved()
-    found = {
-        name: _find(source, files[name], picture, f"--{name}", force)
-        for name, source in (
-            ("content", recipe.content),
-            ("style", recipe.style),
-            ("init", recipe.start),
-        )
-        if source is not None
-    }
-    machine: dict[str, Any] = {
-        "backbone.name": recipe.backbone,
-        "backbone.weights": _weights(known.config.backbone.weights, files["weights"]),
-        "runtime.device": device or recipe.machine.device,
-        "runtime.precision": recipe.machine.precision,
-    }
-    if "init" in found:
-        machine["init.image"] = str(found["init"])
-    config = resolve(("recipe", recipe.config), ("recipe", machine)).config
-    # More threads than there are cores would crawl; elsewhere the bits differ anyway.
-    torch.set_num_threads(min(recipe.machine.threads, os.cpu_count() or 1))
-    return TransferJob(
-        content=found["content"],
-        style=found["style"],
-        output=picture,
-        resolved=Resolved(config=config, origins=known.origins),
-        bit_depth=recipe.bit_depth,
-    )
-
-
-def _weights(then: str | None, given: Path | None) -> str | None:
-    """The weights file; None, which finds one by the network's name, when it is there no more."""
-    if given is not None:
-        return str(given)
-    return then if then and os.path.exists(os.path.expanduser(then)) else None
-
-
-def _find(source: Source, given: Path | None, picture: Path, flag: str, force: bool) -> Path:
-    """Where a source is now: as given, or where the recipe says; its contents are checked."""
-    from styler.images.source import read_source
-
-    path = given or picture.parent / source.path
-    if given is None and not os.path.isfile(path):
-        raise ImageError(f"{path} is not where the recipe says", f"say where it is: {flag} FILE")
-    if not force and hashlib.sha256(read_source(path)[0]).hexdigest() != source.sha256:
-        raise ImageError(
-            f"{path} is not the file that {picture.name} was made from",
-            f"name the right one with {flag} FILE, or go on with --force",
-        )
-    return path
+    RERUNS[recipe.kind](again)
+    _compare(picture, before, read_picture(again.output).pixels)
 
 
 def _compare(picture: Path, before: Tensor, now: Tensor) -> None:

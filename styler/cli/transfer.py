@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from styler.cli.completion import (
 )
 from styler.cli.running import run_job, show_plan
 from styler.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from styler.cli.rerun import Rerun
 
 LOOK = "Look"
 SIZE = "Size and effort"
@@ -42,7 +45,7 @@ def command(
             "-p",
             help="A recipe's name, or a TOML file: see `styler presets list`.",
             rich_help_panel=LOOK,
-            autocompletion=presets,
+            autocompletion=presets("transfer"),
         ),
     ] = "default",
     strength: Annotated[
@@ -157,9 +160,9 @@ def command(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any setting of `styler presets show default`; may be repeated.",
+            help="Any setting of `styler presets show transfer/default`; may be repeated.",
             rich_help_panel=LOOK,
-            autocompletion=settings,
+            autocompletion=settings("transfer"),
         ),
     ] = None,
     output: Annotated[
@@ -292,6 +295,22 @@ def _init(text: str | None) -> dict[str, str]:
             f"--init {text} is no kind of start and no file", did_you_mean(text, START_KINDS)
         )
     return {"init.kind": "image", "init.image": text}
+
+
+def again(rerun: Rerun) -> None:
+    """Make the picture of a recipe again."""
+    from styler.jobs import TransferJob
+
+    start = {"init.image": str(rerun.sources["start"])} if "start" in rerun.sources else {}
+    job = TransferJob(
+        content=rerun.source("content"),
+        style=rerun.source("style"),
+        output=rerun.output,
+        resolved=rerun.resolved(start),
+        overwrite=rerun.overwrite,
+        bit_depth=rerun.recipe.bit_depth,
+    )
+    run_job(job, stop_after=rerun.stop_after, weights_sha256=rerun.weights_sha256)
 
 
 def register(parent: typer.Typer) -> None:

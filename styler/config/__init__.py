@@ -6,6 +6,8 @@ that order and remembers where each value came from.
 
 from __future__ import annotations
 
+from styler.config.dream import AscentConfig, DreamConfig, OctaveConfig, ZoomConfig
+from styler.config.kinds import CONFIGS, KINDS, Kind
 from styler.config.parts import (
     BackboneConfig,
     OptimizerConfig,
@@ -29,10 +31,16 @@ from styler.config.visualize import (
 )
 
 __all__ = [
+    "CONFIGS",
+    "KINDS",
     "START_KINDS",
+    "AscentConfig",
     "BackboneConfig",
     "ContentConfig",
+    "DreamConfig",
     "InitConfig",
+    "Kind",
+    "OctaveConfig",
     "OptimizerConfig",
     "ParameterConfig",
     "Resolved",
@@ -44,6 +52,7 @@ __all__ = [
     "UnitScheduleConfig",
     "ViewConfig",
     "VisualizeConfig",
+    "ZoomConfig",
     "choices",
     "flatten",
     "keys",

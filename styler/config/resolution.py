@@ -21,6 +21,7 @@ from typing import (
 
 import msgspec
 
+from styler.config.kinds import kind_of
 from styler.config.transfer import TransferConfig
 from styler.errors import ConfigError
 
@@ -97,13 +98,15 @@ def _spread(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield key, value
 
 
-def _check_key(key: str, known: Sequence[str], origin: str) -> None:
+def _check_key(key: str, known: Sequence[str], origin: str, root: type[object]) -> None:
     if key in known:
         return
     tail = key.rpartition(".")[2]
     same_tail = [k for k in known if k.rpartition(".")[2] == tail]
     close = same_tail or difflib.get_close_matches(key, known, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(close)}?" if close else "see: styler presets show default"
+    kind = kind_of(root)
+    shown = f"see: styler presets show {kind}/default" if kind else None
+    hint = f"did you mean {' or '.join(close)}?" if close else shown
     raise ConfigError(f"unknown setting {key!r} ({origin})", hint)
 
 
@@ -213,7 +216,7 @@ def resolve(
                 flat[entry[0]] = {**flat[entry[0]], entry[1]: value}
                 origins[entry[0]] = origin
                 continue
-            _check_key(key, known, origin)
+            _check_key(key, known, origin, root)
             listed = isinstance(flat[key], (list, tuple)) and isinstance(value, (int, float))
             flat[key] = [value] if listed else value
             origins[key] = origin

@@ -6,15 +6,16 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from styler.config import Resolved, TransferConfig, flatten, resolve
+from styler.config import CONFIGS, Kind, Resolved, flatten, resolve
 from styler.errors import ImageError
 
-SCHEMA = 1
+SCHEMA = 2
+_SOURCES_OF_SCHEMA_1 = ("content", "style", "start")
 EDITED = "another program wrote or changed it; the picture itself may still be fine"
 
 
@@ -81,10 +82,11 @@ class Recipe:
 
     Args:
         styler: version.
+        kind: of work, which says what the settings are.
         created: date and time, ISO 8601, UTC.
-        content: the content picture.
-        style: the style picture.
-        start: the initial picture, when one was given.
+        sources: the pictures that went in, by what they were for: `content`, `style` and `start`
+            of a transfer, `image`, `guide` and `mask` of a dream.
+        subject: what of a network the picture shows, such as a unit's name.
         size: (height, width) of the result.
         bit_depth: 8 or 16.
         backbone: name of the network used.
@@ -96,9 +98,9 @@ class Recipe:
     """
 
     styler: str
+    kind: Kind
     created: str
-    content: Source
-    style: Source
+    sources: dict[str, Source]
     size: tuple[int, int]
     bit_depth: int
     backbone: str
@@ -107,13 +109,12 @@ class Recipe:
     outcome: Outcome
     config: dict[str, Any]
     origins: dict[str, str]
-    start: Source | None = None
-    kind: Literal["transfer"] = "transfer"
+    subject: str | None = None
     schema: int = field(default=SCHEMA)
 
-    def resolved(self) -> Resolved[TransferConfig]:
-        """The settings, with their origins as recorded."""
-        got = resolve(("recipe", self.config))
+    def resolved(self) -> Resolved[Any]:
+        """The settings of its kind, with their origins as recorded."""
+        got = resolve(("recipe", self.config), root=CONFIGS[self.kind])
         return Resolved(config=got.config, origins={**got.origins, **self.origins})
 
 
@@ -152,9 +153,18 @@ def decode(text: str, path: Path) -> Recipe:
         reason = f"its schema is {schema}, this version knows {SCHEMA}"
         raise _unreadable(path, reason, "use the version of styler that made it, or a later one")
     try:
-        return msgspec.convert(record, Recipe)
+        return msgspec.convert(_from_schema_1(record) if schema == 1 else record, Recipe)
     except msgspec.ValidationError as error:
         raise _unreadable(path, str(error), EDITED) from None
+
+
+def _from_schema_1(record: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 knew transfers alone, and had their pictures beside everything else."""
+    rest = {key: value for key, value in record.items() if key not in _SOURCES_OF_SCHEMA_1}
+    given = {name: record[name] for name in _SOURCES_OF_SCHEMA_1 if name in record}
+    sources = {k: v for k, v in given.items() if v is not None or k != "start"}
+    added = {"sources": sources, "subject": None, "schema": SCHEMA}
+    return {"kind": "transfer", **rest, **added}
 
 
 def _no_number(name: str) -> float:

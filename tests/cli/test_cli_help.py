@@ -11,7 +11,7 @@ import pytest
 from cli_desk import Desk
 
 from styler.cli import completion
-from styler.config import keys
+from styler.config import CONFIGS, KINDS, keys
 
 Python = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 COMMANDS = [
@@ -106,11 +106,13 @@ def test_completion_knows_what_there_is() -> None:
     assert set(completion.backbones("")) == set(BACKBONES)
     vgg = {n for n, s in BACKBONES.items() if s.architecture == "vgg"}
     assert set(completion.painters("")) == {"auto", *vgg}
-    assert [name for name, _ in completion.presets("")] == [
-        preset.name for preset in list_presets("transfer")
-    ]
-    assert list(completion.settings("style.sc")) == ["style.scale="]
-    assert len(list(completion.settings(""))) == len(keys())
+    for kind in KINDS:
+        assert [name for name, _ in completion.presets(kind)("")] == [
+            preset.name for preset in list_presets(kind)
+        ]
+        assert len(list(completion.settings(kind)(""))) == len(keys(CONFIGS[kind]))
+    assert list(completion.settings("transfer")("style.sc")) == ["style.scale="]
+    assert {name for name, _ in completion.all_presets("gatys")} == {"gatys2015", "gatys-ref"}
 
 
 @pytest.mark.parametrize("option", ["style_loss", "optimizer", "pooling", "precision", "init"])

@@ -9,20 +9,19 @@ import pytest
 from cli_desk import Desk
 from safetensors.torch import load_file, save_file
 
-from styler.config import resolve
+from styler.config import CONFIGS, resolve
 from styler.features import BACKBONES, find_weights, get_backbone
-from styler.presets import list_presets, load_preset
+from styler.presets import find_preset, list_all_presets
 
-PRESETS = [preset.name for preset in list_presets("transfer")]
+PRESETS = [f"{p.kind}/{p.name}" for presets in list_all_presets().values() for p in presets]
 
 
 def test_presets_are_listed_in_whole_lines(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     lines = desk("presets", "list").out.splitlines()
-    assert [line.split()[0] for line in lines] == PRESETS
+    assert ["/".join(line.split()[:2]) for line in lines] == PRESETS
     assert all(
-        load_preset(n, "transfer").description in line
-        for n, line in zip(PRESETS, lines, strict=True)
+        find_preset(name).description in line for name, line in zip(PRESETS, lines, strict=True)
     )
 
 
@@ -30,9 +29,11 @@ def test_presets_are_listed_in_whole_lines(desk: Desk, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_shown_preset_is_a_preset(desk: Desk, name: str, options: list[str]) -> None:
     Path("mine.toml").write_text(desk("presets", "show", name, *options).out)
-    mine, theirs = load_preset("mine.toml", "transfer"), load_preset(name, "transfer")
+    mine, theirs = find_preset("mine.toml"), find_preset(name)
     assert (mine.description, mine.source.strip()) == (theirs.description, theirs.source.strip())
-    assert resolve(("x", mine.values)).config == resolve(("x", theirs.values)).config
+    assert mine.kind == theirs.kind
+    configs = [resolve(("x", p.values), root=CONFIGS[p.kind]).config for p in (mine, theirs)]
+    assert configs[0] == configs[1]
 
 
 def test_a_preset_with_quotes_and_dots_survives_showing(desk: Desk) -> None:
@@ -43,9 +44,27 @@ def test_a_preset_with_quotes_and_dots_survives_showing(desk: Desk) -> None:
         '[content.layers]\n"layer2.0.conv1" = 1.0\n'
     )
     Path("again.toml").write_text(desk("presets", "show", "odd.toml").out)
-    again = load_preset("again.toml", "transfer")
+    again = find_preset("again.toml")
     assert (again.description, again.source.strip()) == (text, text)
     assert again.values["content"]["layers"] == {"layer2.0.conv1": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "hint"),
+    [
+        ("gatys15", "unknown preset 'gatys15'", "gatys2015"),
+        ("transfer/defalt", "unknown preset 'transfer/defalt'", "transfer/default"),
+        (
+            "default",
+            "there are several presets default",
+            "choose transfer/default or dream/default",
+        ),
+    ],
+)
+def test_presets_that_are_not_or_are_several(desk: Desk, name: str, error: str, hint: str) -> None:
+    ran = desk("presets", "show", name)
+    assert (ran.code, ran.out, ran.error) == (3, "", error)
+    assert hint in ran.hint
 
 
 def test_all_settings_name_their_origin(desk: Desk) -> None:

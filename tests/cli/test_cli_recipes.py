@@ -184,7 +184,7 @@ def test_pictures_without_a_recipe(desk: Desk, command: str) -> None:
         ("[" * 5000, "it is not JSON"),
         ("[1]", "it names no schema"),
         ('{"schema": "com.example.paint"}', "it names no schema"),
-        ('{"schema": 99}', "its schema is 99, this version knows 1"),
+        ('{"schema": 99}', "its schema is 99, this version knows 2"),
         ('{"schema": 1}', "required field"),
     ],
 )
@@ -200,6 +200,8 @@ def test_recipes_of_others(desk: Desk, command: str, text: str, reason: str) -> 
 def test_recipes_changed_by_hand(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
     recipe = stored("x.png")
+    sources = recipe["sources"]
+    odd = {**sources["content"], "path": "\x1b[2J\n[red]"}
     for change, code, error in (
         ({"config": {**recipe["config"], "schedule.size": -4}}, 3, "schedule.size = -4 (recipe)"),
         ({"config": {**recipe["config"], "style.loud": 1}}, 3, "unknown setting 'style.loud'"),
@@ -207,7 +209,9 @@ def test_recipes_changed_by_hand(desk: Desk) -> None:
         ({"machine": {**recipe["machine"], "threads": 0}}, 4, "threads"),
         ({"machine": {**recipe["machine"], "precision": "fp8"}}, 3, "runtime.precision = 'fp8'"),
         ({"outcome": {**recipe["outcome"], "seconds": 1e400}}, 4, "not JSON"),
-        ({"content": {**recipe["content"], "path": "\x1b[2J\n[red]"}}, 4, r"\x1b[2J\n[red]"),
+        ({"sources": {**sources, "content": odd}}, 4, r"\x1b[2J\n[red]"),
+        ({"sources": {"style": sources["style"]}}, 4, "names no content picture"),
+        ({"kind": "caricature"}, 2, "x.png is of kind caricature; rerun makes transfer"),
     ):
         edit("x.png", **{**recipe, **change})
         ran = desk("rerun", "x.png", "--overwrite")
@@ -219,10 +223,21 @@ def test_recipes_changed_by_hand(desk: Desk) -> None:
     assert desk("rerun", "x.png", "-q").code == 0, "a machine of many cores is not imitated"
 
 
+def test_pictures_of_schema_1_are_shown_and_made_again(desk: Desk) -> None:
+    desk.transfer("-q", "-o", "x.png")
+    recipe = stored("x.png")
+    sources = recipe.pop("sources")
+    old = json.dumps({**recipe, **sources, "schema": 1})
+    write_picture("x.png", read_picture("x.png").pixels, recipe=old, overwrite=True)
+    assert "content   cat.png, 64×48" in desk("show", "x.png").out
+    assert "all of them" in desk("rerun", "x.png").err
+
+
 def test_show_tells_everything(desk: Desk) -> None:
     desk.transfer("-q", "--strength", "0.4", "-o", "x.png")
     lines = desk("show", "x.png").out.splitlines()
     facts = dict(line.split(maxsplit=1) for line in lines if " = " not in line)
+    assert facts["kind"] == "transfer"
     assert facts["content"].startswith("cat.png, 64×48, sha256 ")
     assert facts["result"] == "48×36, 8 bit"
     assert facts["steps"].startswith("2 of 2 in ")
