@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from styler.features.base import Extractor, Pooling
     from styler.features.convert import identify, import_weights
     from styler.features.download import fetch_weights
-    from styler.features.extractor import load_extractor
+    from styler.features.extractor import extractor_of, load_extractor
     from styler.features.layers import resolve_layer
     from styler.features.locate import choose_backbone, find_weights, weights_cache
     from styler.features.receptive_field import ReceptiveField, Window
@@ -30,7 +30,7 @@ _HOMES = {
     "base": ("Extractor", "Pooling"),
     "convert": ("identify", "import_weights"),
     "download": ("fetch_weights",),
-    "extractor": ("load_extractor",),
+    "extractor": ("extractor_of", "load_extractor"),
     "layers": ("resolve_layer",),
     "locate": ("choose_backbone", "find_weights", "weights_cache"),
     "receptive_field": ("ReceptiveField", "Window"),
@@ -53,6 +53,7 @@ __all__ = [
     "WeightReport",
     "Window",
     "choose_backbone",
+    "extractor_of",
     "fetch_weights",
     "find_weights",
     "get_backbone",

@@ -12,10 +12,11 @@ from torch import Tensor
 from styler.errors import ConfigError, DeviceError, ImageError
 from styler.features.layers import resolve_layer
 from styler.features.receptive_field import ReceptiveField
-from styler.features.registry import Preprocessing
+from styler.features.registry import LUMA, BackboneSpec, Preprocessing
 
-Pooling = Literal["max", "average"]
-"""Kinds of pooling a network can be run with."""
+Pooling = Literal["max", "average", "native"]
+"""Kinds of pooling a network can be run with: "max" leaves it as it is, "average" replaces every
+max pooling, "native" is the one of the two that the network was trained with."""
 
 _PRECISIONS = (torch.float32, torch.bfloat16, torch.float64)
 
@@ -33,10 +34,17 @@ class Extractor(ABC):
         device: where it computes.
         dtype: what it computes in and gives its features in: float32, bfloat16 or float64.
             float16 is refused: activations of VGG networks go beyond its range.
-        pooling: "max", or "average" when average pooling stands in for every max pooling, as
-            Gatys et al. do, without rescaling what follows.
-        weights_sha256: digest of the file its weights are from.
+        pooling: "max" when the network's pooling is left as it is, "average" when average pooling
+            stands in for every max pooling, as Gatys et al. do, without rescaling what follows.
+        weights_sha256: digest of the file its weights are from; of a network without a file, of
+            its tensors.
         preprocessing: how it normalises an image.
+        input_size: side in pixels of the only images, square ones, that the network takes; None
+            for a network that takes others too.
+        native_side: side in pixels of the images that the network was trained or evaluated with:
+            what it recognises best.
+        notice: what a user should know of how the network is run, in one line; None when there is
+            nothing to say.
 
     Example:
         >>> from styler.features import load_extractor
@@ -49,6 +57,10 @@ class Extractor(ABC):
         Gatys, Ecker, Bethge 2015, arXiv 1508.06576, section "Methods" (average pooling).
     """
 
+    input_size: int | None = None
+    native_side: int = 224
+    notice: str | None = None
+
     def __init__(
         self,
         *,
@@ -57,15 +69,15 @@ class Extractor(ABC):
         preprocessing: Preprocessing,
         device: torch.device,
         dtype: torch.dtype,
-        pooling: Pooling,
+        pooling: Literal["max", "average"],
         weights_sha256: str,
     ) -> None:
-        _check_options(device, dtype, pooling)
+        check_options(device, dtype, pooling)
         self.name = name
         self.layers = tuple(layers)
         self.preprocessing = preprocessing
         self.dtype = dtype
-        self.pooling = pooling
+        self.pooling: Literal["max", "average"] = pooling
         self.weights_sha256 = weights_sha256
         self._wide = torch.promote_types(dtype, torch.float32)
         self._mean = _per_channel(preprocessing.mean, self._wide, device)
@@ -128,12 +140,15 @@ class Extractor(ABC):
             image: (B, 3, H, W), sRGB in [0, 1].
 
         Returns:
-            (B, 3, H, W) in the network's channel order, in float32 (float64 for a float64
-            network): see `Preprocessing`.
+            (B, 3, H, W) in the network's channel order, or (B, 1, H, W) in grey, in float32
+            (float64 for a float64 network): see `Preprocessing`.
         """
         scaled = image.to(self._wide) * self.preprocessing.scale
         if self.preprocessing.channel_order == "bgr":
             scaled = scaled.flip(1)
+        elif self.preprocessing.channel_order == "grey":
+            weights = torch.tensor(LUMA, dtype=scaled.dtype, device=scaled.device)
+            scaled = (scaled * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
         return (scaled - self._mean) / self._std
 
     def __call__(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
@@ -173,17 +188,32 @@ class Extractor(ABC):
         return {layer: found[layer] for layer in wanted}
 
 
-def _check_options(device: torch.device, dtype: torch.dtype, pooling: str) -> None:
+def check_options(device: torch.device, dtype: torch.dtype, pooling: str) -> None:
+    """Makes sure that a network can be run in a way, before it is built.
+
+    Raises:
+        ConfigError: the precision or the pooling is unknown.
+        DeviceError: there is no such device.
+    """
     if dtype not in _PRECISIONS:
         names = ", ".join(str(known).removeprefix("torch.") for known in _PRECISIONS)
         raise ConfigError(f"a network computes in {names}, got {dtype}", "use bfloat16")
     if pooling not in get_args(Pooling):
-        raise ConfigError(f"pooling is max or average, got '{pooling}'")
+        raise ConfigError(f"pooling is max, average or native, got '{pooling}'")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError("no CUDA device is available", "use the device cpu")
 
 
-def _per_channel(
-    values: tuple[float, float, float], dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    return torch.tensor(values, dtype=dtype, device=device).view(1, 3, 1, 1)
+def resolve_pooling(spec: BackboneSpec, pooling: Pooling) -> Literal["max", "average"]:
+    """What a kind of pooling means for a network.
+
+    Example:
+        >>> from styler.features.registry import get_backbone
+        >>> resolve_pooling(get_backbone("vgg-lite"), "native")
+        'average'
+    """
+    return spec.native_pooling if pooling == "native" else pooling
+
+
+def _per_channel(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1)

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from styler.errors import BackboneError, OutputError, did_you_mean
 from styler.features.locate import CACHE_VARIABLE, weights_cache
-from styler.features.registry import BACKBONES, TORCHVISION_PREFIX, BackboneSpec, get_backbone
+from styler.features.registry import (
+    BACKBONES,
+    TIMM_PREFIX,
+    TORCHVISION_PREFIX,
+    BackboneSpec,
+    get_backbone,
+)
 from styler.features.tensor_files import (
     digest_file,
     file_sha256,
@@ -27,6 +33,7 @@ from styler.features.weights import LoadedWeights, load_weights, network_state
 _PRECISIONS = {
     "vgg": "convolutions only, rounded to float16",
     "torchvision": "rounded to float16, except vectors",
+    "timm": "rounded to float16, except vectors",
 }
 
 
@@ -39,7 +46,7 @@ def import_weights(file: Path, name: str | None = None) -> Path:
     6e-5; features of VGG networks move by less than a thousandth.
 
     Args:
-        file: a ``.pth`` or ``.safetensors`` file with torchvision's keys or ours.
+        file: a ``.pth`` or ``.safetensors`` file with torchvision's or timm's keys or ours.
         name: the network; None to tell it by the name and the contents of the file.
 
     Returns:
@@ -65,7 +72,7 @@ def identify(file: Path) -> BackboneSpec:
     file_sha256(file)  # an unreadable file is told as such
     tensors, metadata = read_tensors(file)
     told = metadata.get("backbone", "")
-    if told in BACKBONES or told.startswith(TORCHVISION_PREFIX):
+    if told in BACKBONES or told.startswith((TORCHVISION_PREFIX, TIMM_PREFIX)):
         return get_backbone(told)
     fitting = _fitting("vgg", tensors, file) or _fitting_torchvision(tensors, file)
     if len(fitting) == 1:
@@ -100,6 +107,10 @@ def _fits(spec: BackboneSpec, tensors: Mapping[str, Tensor], file: Path) -> bool
 
 def store_weights(spec: BackboneSpec, loaded: LoadedWeights) -> Path:
     """Writes weights to the cache as `import_weights` does, with their digest beside them."""
+    if spec.architecture == "module":
+        raise BackboneError(
+            f"the weights of {spec.name} are not kept in the cache", "give them with --weights"
+        )
     halved = {key: _halved(spec, value) for key, value in loaded.state.items()}
     beyond = [key for key, value in halved.items() if not bool(torch.isfinite(value).all())]
     if beyond:
@@ -136,7 +147,7 @@ def store_weights(spec: BackboneSpec, loaded: LoadedWeights) -> Path:
 
 def _halved(spec: BackboneSpec, value: Tensor) -> Tensor:
     # Variances of batch normalisation span more decades than float16 has, and take little room.
-    whole = spec.architecture == "torchvision" and (value.ndim < 2 or not value.is_floating_point())
+    whole = spec.architecture != "vgg" and (value.ndim < 2 or not value.is_floating_point())
     return (value if whole else value.to(torch.float16)).contiguous()
 
 

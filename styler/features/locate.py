@@ -113,6 +113,11 @@ def missing_weights(spec: BackboneSpec) -> BackboneError:
     """The error for a network without weights: its hint names the ways to get them."""
     fetch = f", download them with `styler weights fetch {spec.name}`" if _has_url(spec) else ""
     stored = [spec.stored_name] if spec.architecture == "torchvision" else []
+    if spec.architecture == "timm":
+        fetch = (
+            f", such as timm's own, saved with `torch.save(timm.create_model('{spec.builder}', "
+            f"pretrained=True).state_dict(), '{spec.builder}.pth')`"
+        )
     names = " or ".join([*stored, *(entry.filename for entry in spec.weights)])
     return BackboneError(
         f"no weights for {spec.name}" + (f": found no {names}" if names else ""),

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from styler.errors import BackboneError, did_you_mean
+from styler.errors import BackboneError, ConfigError, did_you_mean
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the grey of a picture: ITU-R Recommendation BT.601."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,24 +19,47 @@ class Preprocessing:
     """How a network wants its input.
 
     An sRGB image ``x`` in [0, 1] becomes ``(reorder(x · scale) − mean) / std``; `mean` and `std`
-    are in the network's channel order and on its scale.
+    are in the network's channel order and on its scale. For networks with one input channel
+    ``reorder`` is the luma of the picture, with the weights `LUMA`.
 
     Attributes:
         mean: per channel, subtracted.
         std: per channel, divided by.
-        channel_order: order of the channels that the network was trained with.
+        channel_order: order of the channels that the network was trained with; "grey" is one.
         scale: 1.0 for networks fed [0, 1], 255.0 for networks fed [0, 255].
+
+    Raises:
+        ConfigError: there are not as many numbers as channels.
+
+    Example:
+        >>> Preprocessing(mean=(0.13,), std=(0.31,), channel_order="grey").channels
+        1
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    channel_order: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, ...]
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    channel_order: Literal["rgb", "bgr", "grey"] = "rgb"
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ConfigError(
+                f"preprocessing in the order {self.channel_order} has {self.channels} means and "
+                f"deviations, got {len(self.mean)} and {len(self.std)}"
+            )
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input."""
+        return 1 if self.channel_order == "grey" else 3
 
     @property
     def mean_colour(self) -> tuple[float, float, float]:
         """The subtracted mean as an sRGB colour in [0, 1]: what the network sees as zero."""
-        first, second, third = (value / self.scale for value in self.mean)
+        values = tuple(value / self.scale for value in self.mean)
+        if self.channel_order == "grey":
+            return (values[0],) * 3
+        first, second, third = values
         return (first, second, third) if self.channel_order == "rgb" else (third, second, first)
 
 
@@ -69,49 +95,65 @@ class BackboneSpec:
         name: what it is asked for by.
         description: one line.
         architecture: "vgg" networks are built from `blocks`, "torchvision" ones by the function
-            `builder` of ``torchvision.models``.
+            `builder` of ``torchvision.models``, "timm" ones by the name `builder`, and "module"
+            is a network of somebody's own.
         preprocessing: what the network wants as input.
         blocks: output channels of each 3×3 convolution of each block (VGG).
         classifier: units of the fully connected layers (VGG), None when there are none.
         weights: the files that hold its weights, preferred first.
         embedded: the first of `weights` is part of the package.
         rank: place in the automatic choice, higher is better; 0 is never chosen.
+        native_pooling: the pooling it was trained with: "max" leaves a network as it is.
+        native_side: side in pixels of the images it was trained or evaluated with.
+        task: what it was trained for. A detection network is opened at its backbone, which gives
+            maps of several sizes and therefore no logits.
     """
 
     name: str
     description: str
     preprocessing: Preprocessing
-    architecture: Literal["vgg", "torchvision"] = "vgg"
+    architecture: Literal["vgg", "torchvision", "timm", "module"] = "vgg"
     blocks: tuple[tuple[int, ...], ...] = ()
     classifier: tuple[int, ...] | None = None
     weights: tuple[WeightFile, ...] = ()
     embedded: bool = False
     rank: int = 0
+    native_pooling: Literal["max", "average"] = "max"
+    native_side: int = 224
+    task: Literal["classification", "segmentation", "detection"] = "classification"
 
     @property
     def builder(self) -> str:
-        """Name of the function that builds it (torchvision)."""
-        return self.name.removeprefix(TORCHVISION_PREFIX)
+        """Name of what builds it (torchvision, timm)."""
+        return self.name.removeprefix(TORCHVISION_PREFIX).removeprefix(TIMM_PREFIX)
 
     @property
     def stored_name(self) -> str:
         """Name of the file that an import or a download leaves in the cache.
 
-        Those of VGG networks hold the convolutions alone.
+        Those of VGG networks hold the convolutions alone. Those of timm say so, since torchvision
+        has other weights under the same names.
         """
-        if self.architecture == "torchvision":
-            return f"{self.builder}.safetensors"
-        return f"{self.name}.features.safetensors"
+        if self.architecture == "vgg":
+            return f"{self.name}.features.safetensors"
+        return f"{'timm-' if self.architecture == 'timm' else ''}{self.builder}.safetensors"
 
 
 TORCHVISION_PREFIX = "torchvision:"
-"""Of the names of networks that have no record of their own."""
+"""Of the names of torchvision's networks that have no record of their own."""
+
+TIMM_PREFIX = "timm:"
+"""Of the names of timm's networks."""
 
 TORCHVISION_SOURCE = "torchvision, trained on ImageNet"
 TORCHVISION_LICENCE = "BSD-3-Clause (torchvision)"
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """Mean and deviation of ImageNet's RGB values, as torchvision's networks use them."""
+
+GREY = Preprocessing(mean=(0.459,), std=(0.226,), channel_order="grey")
+"""For networks with one input channel that say nothing of their own: the luma of ImageNet's mean
+and the average of its deviations."""
 
 INCEPTION = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 """An input of [−1, 1], as the Inception networks were trained with. torchvision gets there from
@@ -139,13 +181,18 @@ def torchvision_digest(filename: str) -> str | None:
 
 
 def _torchvision(
-    name: str, description: str, *filenames: str, preprocessing: Preprocessing = IMAGENET
+    name: str,
+    description: str,
+    *filenames: str,
+    preprocessing: Preprocessing = IMAGENET,
+    native_side: int = 224,
 ) -> BackboneSpec:
     return BackboneSpec(
         name=name,
         description=f"{description}, with torchvision's weights",
         preprocessing=preprocessing,
         architecture="torchvision",
+        native_side=native_side,
         weights=tuple(
             WeightFile(
                 filename=filename,
@@ -175,6 +222,7 @@ _SPECS = (
         ),
         embedded=True,
         rank=1,
+        native_pooling="average",
     ),
     BackboneSpec(
         name="vgg16",
@@ -240,6 +288,7 @@ _SPECS = (
         "Inception v3",
         "inception_v3_google-0cc3c7bd.pth",
         preprocessing=INCEPTION,
+        native_side=299,
     ),
     _torchvision("resnet50", "ResNet-50", "resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"),
 )
@@ -248,24 +297,44 @@ BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType({spec.name: spec for sp
 """All registered networks by name."""
 
 
+def is_reference(name: str) -> bool:
+    """Whether a name means a function of somebody's own: ``module:factory``.
+
+    Example:
+        >>> [is_reference(name) for name in ("nets.py:small", "torchvision:vgg11", "vgg19")]
+        [True, False, False]
+    """
+    return ":" in name and not name.strip().lower().startswith((TORCHVISION_PREFIX, TIMM_PREFIX))
+
+
 def get_backbone(name: str) -> BackboneSpec:
     """The record of a network.
 
     Args:
-        name: a key of `BACKBONES`, or ``torchvision:NAME`` for any classification network of
-            ``torchvision.models``, in any case.
+        name: a key of `BACKBONES`, ``torchvision:NAME`` for a network of ``torchvision.models``
+            that classifies, segments or detects, ``timm:NAME``, in any case; or
+            ``package.module:factory`` or ``path/to/file.py:factory`` for a function that gives an
+            ``nn.Module``, which is then called.
 
     Returns:
         Its record.
 
     Raises:
-        BackboneError: there is no such network, or torchvision is needed and does not work.
+        BackboneError: there is no such network, or the library it is from does not work.
 
     Example:
         >>> get_backbone("vgg19").blocks[2]
         (256, 256, 256, 256)
     """
+    if is_reference(name):
+        from styler.features.references import own_network
+
+        return own_network(name)[1]
     wanted = name.strip().lower()
+    if wanted.startswith(TIMM_PREFIX):
+        from styler.features.timm_models import timm_spec
+
+        return timm_spec(wanted.removeprefix(TIMM_PREFIX))
     builder = wanted.removeprefix(TORCHVISION_PREFIX)
     spec = BACKBONES.get(builder)
     if builder != wanted and (spec is None or spec.architecture != "torchvision"):

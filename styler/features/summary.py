@@ -76,12 +76,12 @@ def summarise(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
 
     Returns:
         One row per layer, in order. A VGG network has ``fc6``, ``fc7``, ``fc8`` last when it has a
-        classifier, which the extractor has no use for and never loads. A torchvision network
+        classifier, which the extractor has no use for and never loads. Another network
         has one row per call of a module; what is computed between modules has none.
 
     Raises:
         ImageError: the image is too small for the last layer.
-        BackboneError: torchvision is needed and does not work, or the network has weights
+        BackboneError: the library it is from does not work, or the network has weights
             outside of convolutions, linear layers and batch normalisation.
 
     Example:
@@ -90,7 +90,7 @@ def summarise(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
         >>> totals(rows).parameters
         138357544
     """
-    if spec.architecture == "torchvision":
+    if spec.architecture != "vgg":
         from styler.features.traced_summary import traced_rows
 
         return traced_rows(spec, size)

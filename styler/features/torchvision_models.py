@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,8 @@ from styler.features.registry import (
     WeightFile,
     torchvision_digest,
 )
-from styler.features.weights import check_state
+
+Task = Literal["classification", "segmentation", "detection"]
 
 _WITHOUT_EXTRAS = {"aux_logits": False, "transform_input": False, "init_weights": False}
 _OPTIONS = {"googlenet": _WITHOUT_EXTRAS, "inception_v3": _WITHOUT_EXTRAS}
@@ -32,9 +32,11 @@ _OPTIONS = {"googlenet": _WITHOUT_EXTRAS, "inception_v3": _WITHOUT_EXTRAS}
 normalised with ImageNet's mean and deviation into one in [−1, 1], as these two networks were
 trained with; their `Preprocessing` does so at once."""
 
-_AUXILIARY = re.compile(r"(aux1|aux2|AuxLogits)\.")
+_AUXILIARY = re.compile(r"(aux1|aux2|AuxLogits|aux_classifier)\.")
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
-_COUNTER = ".num_batches_tracked"
+_DETECTOR = "backbone."
+"""What the tensors of a detection network's backbone are called by in its files."""
+
 _VIT_SIZE = (224, 224)
 
 
@@ -57,21 +59,31 @@ def torchvision_models() -> Any:
     return models
 
 
-def _models_with(builder: str) -> Any:
+def _models_with(builder: str) -> tuple[Any, Task]:
     models = torchvision_models()
-    known = models.list_models(module=models)
+    places: dict[Task, Any] = {
+        "classification": models,
+        "segmentation": models.segmentation,
+        "detection": models.detection,
+    }
+    known = {name: task for task, place in places.items() for name in _names(models, place)}
     if builder not in known:
         raise BackboneError(
-            f"torchvision has no classification network '{builder}'", nearest(builder, known)
+            f"torchvision has no network '{builder}' for images", nearest(builder, list(known))
         )
-    return models
+    return models, known[builder]
+
+
+def _names(models: Any, place: Any) -> list[str]:
+    names: list[str] = models.list_models(module=place)
+    return names
 
 
 def torchvision_spec(builder: str) -> BackboneSpec:
-    """The record of any of torchvision's classification networks.
+    """The record of any of torchvision's networks that classify, segment or detect.
 
     Args:
-        builder: name of a function of ``torchvision.models``.
+        builder: name of a function of ``torchvision.models``, ``.segmentation`` or ``.detection``.
 
     Returns:
         A record named ``torchvision:BUILDER``.
@@ -83,20 +95,35 @@ def torchvision_spec(builder: str) -> BackboneSpec:
         >>> torchvision_spec("resnet18").weights[0].filename
         'resnet18-f37072fd.pth'
     """
-    models = _models_with(builder)
+    models, task = _models_with(builder)
     entries = models.get_model_weights(builder)
     default = entries.DEFAULT
     usable = [default, *(entry for entry in entries if entry is not default)]
     if builder.startswith("vit_"):  # made for one size of image
         usable = [entry for entry in usable if entry.meta["min_size"] == _VIT_SIZE]
-    transforms = default.transforms()
+    transforms: Any = default.transforms()
+    if task == "detection":  # the network itself normalises
+        transforms = _whole(models, builder, task).get_submodule("transform")
+        mean, std = transforms.image_mean, transforms.image_std
+    else:
+        mean, std = transforms.mean, transforms.std
     return BackboneSpec(
         name=f"torchvision:{builder}",
         description=f"{builder} of torchvision",
         architecture="torchvision",
-        preprocessing=Preprocessing(mean=tuple(transforms.mean), std=tuple(transforms.std)),
+        preprocessing=Preprocessing(mean=tuple(mean), std=tuple(std)),
         weights=tuple(_weight_file(entry) for entry in usable),
+        native_side=_side(builder, transforms),
+        task=task,
     )
+
+
+def _side(builder: str, transforms: Any) -> int:
+    """Side of the images that a network was evaluated with, in pixels."""
+    crop = getattr(transforms, "crop_size", None)
+    if crop is None or builder.startswith("vit_"):
+        return _VIT_SIZE[0]
+    return int(crop[0])
 
 
 def _weight_file(entry: Any) -> WeightFile:
@@ -113,59 +140,48 @@ def _weight_file(entry: Any) -> WeightFile:
 def build_torchvision(spec: BackboneSpec) -> nn.Module:
     """A network of torchvision without weights, on the device ``meta``.
 
+    Of a detection network it is the backbone, most often with its feature pyramid.
+
     Raises:
         BackboneError: torchvision does not work or has no such network.
     """
-    models = _models_with(spec.builder)
-    options = _OPTIONS.get(spec.builder, {})
+    models, task = _models_with(spec.builder)
+    model = _whole(models, spec.builder, task)
+    return model.get_submodule("backbone") if task == "detection" else model
+
+
+def _whole(models: Any, builder: str, task: Task) -> nn.Module:
+    options: dict[str, Any] = dict(_OPTIONS.get(builder, {}))
+    if task != "classification":
+        options["weights_backbone"] = None
     model: nn.Module
     try:
         with torch.device("meta"):
-            model = models.get_model(spec.builder, weights=None, **options)
-    except NotImplementedError:  # RegNet computes its widths with tensors
+            model = models.get_model(builder, weights=None, **options)
+    # RegNet computes its widths with tensors, the anchors of detection networks are numbers.
+    except (NotImplementedError, RuntimeError):
         with torch.random.fork_rng(devices=[]):
-            model = models.get_model(spec.builder, weights=None, **options).to("meta")
+            model = models.get_model(builder, weights=None, **options).to("meta")
     return model
 
 
-def torchvision_state(
-    spec: BackboneSpec, tensors: Mapping[str, Tensor], path: Path
-) -> dict[str, Tensor]:
-    """The tensors of a torchvision network from a file's.
+def torchvision_names(spec: BackboneSpec, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file under the names that torchvision gives them today.
 
     Args:
         spec: the network.
-        tensors: under torchvision's names, those of its first DenseNet files among them;
-            auxiliary classifiers and counters of training batches are left out.
-        path: the file, for messages.
-
-    Returns:
-        Under torchvision's names, with the shapes the network needs.
-
-    Raises:
-        BackboneError: tensors are missing, of another network, not numbers, or not finite.
+        tensors: the file's. The names in its first DenseNet files are brought up to date;
+            auxiliary classifiers are left out, and of detection networks all but the backbone.
     """
-    expected = {
-        key: value
-        for key, value in build_torchvision(spec).state_dict().items()
-        if not key.endswith(_COUNTER)
-    }
-    found = {
+    kept = {
         _OLD_DENSENET.sub(r"\1\2", key): value
         for key, value in tensors.items()
-        if not key.endswith(_COUNTER) and not _AUXILIARY.match(key)
+        if not _AUXILIARY.match(key)
     }
-    return check_state(spec, expected, found, path)
-
-
-def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Gives a network on the device ``meta`` its tensors, in their own precision.
-
-    Args:
-        model: the network.
-        state: from `torchvision_state`.
-    """
-    whole = model.state_dict()
-    for key, value in whole.items():
-        whole[key] = state[key] if key in state else torch.zeros(value.shape, dtype=value.dtype)
-    model.load_state_dict(whole, assign=True)
+    if spec.task != "detection" or not any(key.startswith(_DETECTOR) for key in kept):
+        return kept
+    return {
+        key.removeprefix(_DETECTOR): value
+        for key, value in kept.items()
+        if key.startswith(_DETECTOR)
+    }

@@ -1,4 +1,4 @@
-"""What a network of torchvision costs and sees, module by module."""
+"""What a network costs and sees, module by module."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from torch import nn
 
 from styler.errors import BackboneError, ImageError
 from styler.features.convolutional import make_convolutional
+from styler.features.networks import build_network
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import BackboneSpec
 from styler.features.summary import FLOAT32_BYTES, LayerRow
-from styler.features.torchvision_models import build_torchvision
-from styler.features.traced import Traced, shapes, trace
+from styler.features.traced import Traced, Untraceable, shapes, trace
 from styler.features.traced_geometry import fields, minimum_sides
+
+_LOAD_INSTEAD = "load it and ask the extractor for channels and strides instead"
 
 _COUNTED = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 """Modules whose cost is known; none has another inside."""
@@ -28,7 +30,7 @@ _KINDS: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], str], ...] = 
 
 
 def traced_rows(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
-    """Measures a torchvision network without its weights.
+    """Measures a network that can be traced without its weights.
 
     Args:
         spec: the network.
@@ -40,15 +42,15 @@ def traced_rows(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
 
     Raises:
         ImageError: the image is too small.
-        BackboneError: torchvision does not work, or the network computes with weights outside of
-            convolutions, linear layers and batch normalisation.
+        BackboneError: the library it is from does not work, the network cannot be traced, or it
+            computes with weights outside of convolutions, linear layers and batch normalisation.
     """
-    traced = make_convolutional(trace(build_torchvision(spec)))
+    traced = _trace(spec)
     counted = [module for module in traced.model.modules() if isinstance(module, _COUNTED)]
     if _learned(*counted) != _learned(traced.model):
         raise BackboneError(
             f"a summary needs a network of convolutions, got '{spec.name}'",
-            "load it and ask the extractor for channels and strides instead",
+            _LOAD_INSTEAD,
         )
     least = max(minimum_sides(traced).values())
     if min(size) < least:
@@ -57,6 +59,18 @@ def traced_rows(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
             f"use at least {least} pixels on each side",
         )
     return list(_rows(traced, size))
+
+
+def _trace(spec: BackboneSpec) -> Traced:
+    headed, channels = spec.task != "detection", spec.preprocessing.channels
+    try:
+        traced = trace(build_network(spec), channels=channels, headed=headed)
+    except Untraceable as error:
+        raise BackboneError(
+            f"a summary needs a network that can be traced, got '{spec.name}': {error}",
+            _LOAD_INSTEAD,
+        ) from error
+    return make_convolutional(traced) if spec.architecture == "torchvision" and headed else traced
 
 
 def _learned(*modules: nn.Module) -> int:

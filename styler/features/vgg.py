@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styler.features.base import Extractor, Pooling
+from styler.features.base import Extractor, Pooling, resolve_pooling
 from styler.features.network import Op, minimum_side, vgg_ops
 from styler.features.receptive_field import ReceptiveField, chain_fields
 from styler.features.registry import BackboneSpec
@@ -23,7 +23,7 @@ class VggExtractor(Extractor):
         weights: its tensors.
         device: where to compute.
         dtype: what to compute in.
-        pooling: "max", or "average" in its place.
+        pooling: "max", "average" in its place, or "native".
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class VggExtractor(Extractor):
             preprocessing=spec.preprocessing,
             device=device,
             dtype=dtype,
-            pooling=pooling,
+            pooling=resolve_pooling(spec, pooling),
             weights_sha256=weights.sha256,
         )
         self._places = {op.name: place for place, op in enumerate(self._ops)}
@@ -95,7 +95,7 @@ def run_ops(
         state: ``conv1_1.weight``, ``conv1_1.bias``, … in the precision of `value`.
         value: (B, C, H, W), normalised.
         wanted: canonical names.
-        pooling: "max", or "average" in its place.
+        pooling: "max", or "average" in its place; "native" is for the caller to resolve.
 
     Returns:
         By canonical name, in the network's order.

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from styler.errors import BackboneError
 from styler.features.locate import present_weights
 from styler.features.network import vgg_ops
-from styler.features.registry import BackboneSpec, torchvision_digest
+from styler.features.registry import TIMM_PREFIX, BackboneSpec, torchvision_digest
 from styler.features.tensor_files import digest_file, file_sha256, read_tensors
 
 
@@ -52,7 +52,7 @@ class WeightReport:
     problem: str | None = None
 
 
-def load_weights(spec: BackboneSpec, path: Path) -> LoadedWeights:
+def load_weights(spec: BackboneSpec, path: Path, model: nn.Module | None = None) -> LoadedWeights:
     """Reads and checks the weights of a network.
 
     A file under a registered name, or one with a ``.sha256`` file beside it, must have the digest
@@ -61,8 +61,9 @@ def load_weights(spec: BackboneSpec, path: Path) -> LoadedWeights:
 
     Args:
         spec: the network.
-        path: a ``.safetensors`` or ``.pth`` file with torchvision's keys; those of VGG networks
-            may also be ``conv1_1.weight`` and so on.
+        path: a ``.safetensors`` or ``.pth`` file with torchvision's or timm's keys; those of VGG
+            networks may also be ``conv1_1.weight`` and so on.
+        model: the network, where it has been built already (other than VGG).
 
     Returns:
         Its tensors, in the file's precision.
@@ -86,7 +87,8 @@ def load_weights(spec: BackboneSpec, path: Path) -> LoadedWeights:
             "get it again; if you changed it on purpose, give it another name",
         )
     tensors, metadata = read_tensors(path)
-    state = network_state(spec, tensors, path)
+    _check_owner(spec, metadata, path)
+    state = network_state(spec, tensors, path, model)
     return LoadedWeights(state=state, sha256=digest, path=path, metadata=metadata)
 
 
@@ -132,19 +134,43 @@ def _expected_digest(spec: BackboneSpec, path: Path) -> str | None:
     return words[0] if words else None
 
 
+def _check_owner(spec: BackboneSpec, metadata: Mapping[str, str], path: Path) -> None:
+    """Refuses a file of torchvision's for timm, whose networks have the same names and shapes."""
+    owner = metadata.get("backbone", spec.name)
+    if spec.architecture == "timm" and not owner.startswith(TIMM_PREFIX):
+        raise BackboneError(
+            f"{path} says that it is for {owner}, not for {spec.name}",
+            f"use {owner}, or keep the weights of {spec.name} in another folder",
+        )
+
+
 def network_state(
-    spec: BackboneSpec, tensors: Mapping[str, Tensor], path: Path
+    spec: BackboneSpec,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    model: nn.Module | None = None,
 ) -> dict[str, Tensor]:
     """The tensors that a network needs from those of a file, checked.
+
+    Args:
+        spec: the network.
+        tensors: the file's.
+        path: the file, for messages.
+        model: the network, where it has been built already (other than VGG).
 
     Raises:
         BackboneError: tensors are missing, of another network, or not finite numbers.
     """
     if spec.architecture == "vgg":
         return vgg_state(spec, tensors, path)
-    from styler.features.torchvision_models import torchvision_state
+    from styler.features.networks import build_network, learned
 
-    return torchvision_state(spec, tensors, path)
+    if spec.architecture == "torchvision":
+        from styler.features.torchvision_models import torchvision_names
+
+        tensors = torchvision_names(spec, tensors)
+    expected = (build_network(spec) if model is None else model).state_dict()
+    return check_state(spec, learned(expected), learned(tensors), path)
 
 
 def vgg_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
@@ -232,7 +258,9 @@ def _our_names(spec: BackboneSpec, tensors: Mapping[str, Tensor]) -> dict[str, T
 def _usable(tensor: Tensor, like: Tensor) -> bool:
     if tensor.layout is not torch.strided or tensor.device.type != "cpu":
         return False
+    if tensor.is_floating_point() != like.is_floating_point():
+        return False
     # The extremes of numbers with a NaN among them are NaN.
-    return tensor.is_floating_point() == like.is_floating_point() and all(
+    return tensor.numel() == 0 or all(
         bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor)
     )

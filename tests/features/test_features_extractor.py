@@ -248,7 +248,7 @@ def test_missing_weights_name_the_ways_to_get_them() -> None:
 def test_bad_options_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"got torch\.float16"):
         load_extractor("vgg-lite", dtype=torch.float16)
-    with pytest.raises(ConfigError, match="pooling is max or average, got 'min'"):
+    with pytest.raises(ConfigError, match="pooling is max, average or native, got 'min'"):
         load_extractor("vgg-lite", pooling=cast("Pooling", "min"))
     with pytest.raises(DeviceError, match="unknown device 'gpu'"):
         load_extractor("vgg-lite", device="gpu")

@@ -82,5 +82,5 @@ def test_unknown_architectures_are_refused() -> None:
     spec = BackboneSpec(
         name="resnet", description="", preprocessing=IMAGENET, architecture="torchvision"
     )
-    with pytest.raises(BackboneError, match="torchvision has no classification network 'resnet'"):
+    with pytest.raises(BackboneError, match="torchvision has no network 'resnet'"):
         summarise(spec, (224, 224))

@@ -29,12 +29,12 @@ def test_names() -> None:
     assert get_backbone("torchvision:vgg19").architecture == "torchvision"
     assert get_backbone("vgg19").architecture == "vgg"
     assert all(BACKBONES[name].rank == 0 for name in REGISTERED)
-    with pytest.raises(BackboneError, match="no classification network 'resnet5'") as caught:
+    with pytest.raises(BackboneError, match="no network 'resnet5' for images") as caught:
         get_backbone("torchvision:resnet5")
     assert "resnet50" in str(caught.value.hint)
-    with pytest.raises(BackboneError, match="no classification network 'fasterrcnn_resnet50_fpn'"):
-        get_backbone("torchvision:fasterrcnn_resnet50_fpn")
-    with pytest.raises(BackboneError, match="no classification network ''"):
+    with pytest.raises(BackboneError, match="no network 'r3d_18' for images"):
+        get_backbone("torchvision:r3d_18")
+    with pytest.raises(BackboneError, match="no network '' for images"):
         get_backbone("torchvision:")
     with pytest.raises(ConfigError, match="unknown layer 'layer5'") as unknown:
         hollow("resnet50").resolve(["layer5"])

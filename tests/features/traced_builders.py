@@ -11,10 +11,10 @@ from torchvision import models
 
 from styler.features import Extractor, load_extractor
 from styler.features.base import Pooling
+from styler.features.networks import fill
 from styler.features.registry import get_backbone
 from styler.features.torchvision_models import build_torchvision
 from styler.features.traced_extractor import TracedExtractor
-from styler.features.weights import LoadedWeights
 
 REGISTERED = ("alexnet", "squeezenet1_0", "googlenet", "inception_v3", "resnet50")
 CPU = torch.device("cpu")
@@ -113,5 +113,5 @@ def hollow(
         for key, value in build_torchvision(spec).state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    weights = LoadedWeights(state={**zeros, **(state or {})}, sha256="0" * 64, path=Path("x.pth"))
-    return TracedExtractor(spec, weights, device=CPU, dtype=dtype, pooling=pooling)
+    model = fill(build_torchvision(spec), {**zeros, **(state or {})})
+    return TracedExtractor(spec, model, "0" * 64, device=CPU, dtype=dtype, pooling=pooling)
