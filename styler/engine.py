@@ -204,7 +204,8 @@ class _Run:
                 self.average.update(self.stepper.parameter.raw.detach())
             if looked_at:
                 self._report(index, step, evaluation)
-            if self.should_stop(self.done) or not self._go_on():
+            going = self._go_on()
+            if self.should_stop(self.done) or not going:
                 return False
         return True
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from styler.params.base import ImageParameter
+from styler.params.fourier import FourierImage
+from styler.params.maco import MacoImage
 from styler.params.pixels import PixelImage
 
-__all__ = ["ImageParameter", "PixelImage"]
+__all__ = ["FourierImage", "ImageParameter", "MacoImage", "PixelImage"]
