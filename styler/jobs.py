@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from styler import __version__
 from styler.config import Resolved, TransferConfig
-from styler.engine import Callback, RunResult
-from styler.errors import OutputError, UsageError
+from styler.engine import Callback
 from styler.features import Extractor
-from styler.images import Picture, check_output, read_picture, resize, write_picture
-from styler.report.provenance import (
-    Machine,
-    Outcome,
-    Recipe,
-    Source,
-    config_record,
-    encode,
-    relative_path,
-)
-from styler.runtime import device_name, precision_name
-from styler.transfer import Problem, TransferResult, extractor_for
-
-TRACE_POINTS = 100
-"""Losses kept in a recipe; a curve needs no more."""
+from styler.images import Picture, read_picture
+from styler.network import extractor_for
+from styler.results import Finished, check_target, make_recipe, save, written_depth
+from styler.transfer import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +55,6 @@ class Prepared:
     problem: Problem
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A written result.
-
-    Args:
-        path: the file.
-        recipe: what it carries.
-        run: how the optimisation went.
-        notices: what a person should know about the file.
-    """
-
-    path: Path
-    recipe: Recipe
-    run: RunResult
-    notices: list[str]
-
-
 def prepare(
     job: TransferJob, load: Callable[[TransferConfig], Extractor] = extractor_for
 ) -> Prepared:
@@ -106,15 +70,15 @@ def prepare(
         ImageError: a picture cannot be read.
         BackboneError, DeviceError: from the network.
     """
-    if job.bit_depth not in (None, 8, 16):
-        raise UsageError(f"a bit depth of {job.bit_depth} is asked for", "choose 8 or 16")
     config = job.resolved.config
     image = config.init.image if config.init.kind == "image" else None
     start_file = Path(image) if image else None
-    for name, source in (("content", job.content), ("style", job.style), ("initial", start_file)):
-        if source is not None and os.path.realpath(job.output) == os.path.realpath(source):
-            raise OutputError(f"the output is the {name} picture itself", "name another with -o")
-    check_output(job.output, overwrite=job.overwrite)
+    check_target(
+        job.output,
+        {"content": job.content, "style": job.style, "initial": start_file},
+        overwrite=job.overwrite,
+        bit_depth=job.bit_depth,
+    )
     content, style = read_picture(job.content), read_picture(job.style)
     start = read_picture(start_file) if start_file else None
     return Prepared(
@@ -151,98 +115,27 @@ def run(
     result = prepared.problem.solve(callbacks=callbacks, should_stop=should_stop)
     if result.run.stopped and result.run.done == 0:
         return None
-    recipe = _recipe(prepared, result)
-    notices = _save(prepared, result.image, recipe)
+    image = result.image
+    recipe = make_recipe(
+        "transfer",
+        output=job.output,
+        pictures={
+            "content": prepared.content,
+            "style": prepared.style,
+            "start": prepared.start,
+        },
+        size=(image.shape[-2], image.shape[-1]),
+        bit_depth=written_depth(job.output, job.bit_depth, prepared.content.bit_depth),
+        extractor=prepared.problem.extractor,
+        run=result.run,
+        resolved=job.resolved,
+    )
+    notices = save(
+        job.output,
+        image,
+        like=prepared.content,
+        recipe=recipe,
+        bit_depth=job.bit_depth,
+        overwrite=job.overwrite,
+    )
     return Finished(path=job.output, recipe=recipe, run=result.run, notices=notices)
-
-
-def _bit_depth(prepared: Prepared) -> int:
-    """What the file will hold."""
-    if prepared.job.output.suffix.lower() not in (".png", ".tif", ".tiff"):
-        return 8
-    return prepared.job.bit_depth or prepared.content.bit_depth
-
-
-def _recipe(prepared: Prepared, result: TransferResult) -> Recipe:
-    job, extractor, run_ = prepared.job, prepared.problem.extractor, result.run
-    every = max(1, len(run_.trace) // TRACE_POINTS)
-    # A run without steps has no losses; one that was stopped before a GPU's first report, neither.
-    last = run_.trace[-1:]
-    pictures = {"content": prepared.content, "style": prepared.style, "start": prepared.start}
-    return Recipe(
-        styler=__version__,
-        kind="transfer",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        sources={name: _source(p, job.output) for name, p in pictures.items() if p},
-        size=(result.image.shape[-2], result.image.shape[-1]),
-        bit_depth=_bit_depth(prepared),
-        backbone=extractor.name,
-        weights_sha256=extractor.weights_sha256,
-        machine=Machine(
-            device=str(extractor.device),
-            name=device_name(extractor.device),
-            precision=precision_name(extractor.dtype),
-            threads=torch.get_num_threads(),
-            torch=str(torch.__version__),
-        ),
-        outcome=Outcome(
-            done=run_.done,
-            planned=run_.planned,
-            evaluations=run_.evaluations,
-            recoveries=run_.recoveries,
-            seconds=round(run_.seconds, 2),
-            losses=next(({**losses, "total": total} for _, total, losses in last), {}),
-            trace=[(done, total) for done, total, _ in [*run_.trace[:-1:every], *last]],
-        ),
-        config=config_record(job.resolved),
-        origins=job.resolved.origins,
-    )
-
-
-def _source(picture: Picture, output: Path) -> Source:
-    return Source(
-        path=relative_path(picture.path, output), sha256=picture.sha256, size=picture.size
-    )
-
-
-def _save(prepared: Prepared, image: Tensor, recipe: Recipe) -> list[str]:
-    """Write the picture, and rather somewhere else than not at all."""
-    job, content = prepared.job, prepared.content
-    alpha = content.alpha
-    if alpha is not None:
-        alpha = resize(alpha, (image.shape[-2], image.shape[-1]))
-
-    def write(path: Path, overwrite: bool) -> list[str]:
-        return write_picture(
-            path,
-            image,
-            alpha=alpha,
-            bit_depth=job.bit_depth or recipe.bit_depth,
-            icc_profile=content.icc_profile,
-            exif=content.exif,
-            recipe=encode(recipe),
-            overwrite=overwrite,
-        )
-
-    try:
-        return write(job.output, job.overwrite)
-    except OutputError as error:
-        rescued = _rescue(lambda folder: write(folder / job.output.name, False))
-        if rescued is None:
-            raise
-        hint = f"the picture is safe in {rescued / job.output.name}"
-        raise OutputError(error.message, hint) from error
-
-
-def _rescue(write: Callable[[Path], object]) -> Path | None:
-    """A new folder that holds what was written; None when there is no room anywhere."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="styler-"))
-    except OSError:
-        return None
-    try:
-        write(folder)
-    except OutputError:
-        folder.rmdir()
-        return None
-    return folder

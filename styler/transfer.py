@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +17,7 @@ from torch import Tensor
 from styler.config import ContentConfig, InitConfig, StyleConfig, TransferConfig
 from styler.engine import Callback, DirectGradient, RunResult, run_levels
 from styler.errors import ImageError, UsageError
-from styler.features import (
-    Extractor,
-    fetch_weights,
-    find_weights,
-    get_backbone,
-    load_extractor,
-    resolve_layer,
-)
+from styler.features import Extractor, resolve_layer
 from styler.images import resize
 from styler.losses import (
     ContentLoss,
@@ -37,13 +29,11 @@ from styler.losses import (
     WassersteinStyleLoss,
 )
 from styler.memory import check_memory
+from styler.network import extractor_for
 from styler.objective import FeatureTerm, ImageTerm, Objective, Term
 from styler.params import PixelImage
-from styler.runtime import memory_errors_explained, resolve_device, resolve_precision
+from styler.runtime import memory_errors_explained
 from styler.schedule import Level, fit_edge, output_size, plan_levels
-
-if TYPE_CHECKING:
-    from styler.features.download import Progress
 
 FULL_SMOOTHNESS = 0.1
 """Strength from which total variation has its full weight; at strength 0 it has none, so that the
@@ -65,34 +55,6 @@ class TransferResult:
     levels: list[Level]
 
 
-def extractor_for(config: TransferConfig, progress: Progress | None = None) -> Extractor:
-    """The feature extractor that a configuration asks for.
-
-    A network asked for by name is downloaded on first use; `auto` takes what is at hand.
-
-    Args:
-        config: its backbone and runtime.
-        progress: called during a download with the bytes so far and in all.
-
-    Raises:
-        BackboneError: its weights are unknown, missing or damaged.
-        DeviceError: there is no such device.
-    """
-    device = resolve_device(config.runtime.device)
-    name, weights = config.backbone.name, config.backbone.weights
-    if name != "auto" and weights is None:
-        spec = get_backbone(name)
-        if find_weights(spec) is None and any(file.url for file in spec.weights):
-            fetch_weights(spec, progress=progress)
-    return load_extractor(
-        name,
-        device=device,
-        dtype=resolve_precision(config.runtime.precision, device),
-        pooling=config.backbone.pooling,
-        weights=Path(weights) if weights else None,
-    )
-
-
 def transfer(
     content: Tensor,
     style: Tensor,
@@ -110,7 +72,7 @@ def transfer(
         style: (1, 3, H', W') likewise, of any size.
         config: every setting; None takes the defaults.
         start: (1, 3, any, any), the initial picture for ``init.kind = "image"``.
-        extractor: one already loaded with `extractor_for`; None loads it.
+        extractor: one already loaded with `styler.network.extractor_for`; None loads it.
         callbacks: called with a `styler.engine.StepEvent` after steps.
         should_stop: asked after each step with the steps done; True ends the run early.
 

@@ -19,9 +19,10 @@ from styler.config import resolve
 from styler.errors import ConfigError, ImageError, OutputError, UsageError
 from styler.features import Extractor, load_extractor
 from styler.images import read_picture, read_recipe, resize
-from styler.jobs import TRACE_POINTS, Finished, TransferJob, prepare, run
+from styler.jobs import TransferJob, prepare, run
 from styler.objective import Objective
 from styler.report.provenance import decode
+from styler.results import TRACE_POINTS, Finished
 from styler.schedule import Level
 
 ADOBE_RGB = bytes(imagecodecs.cms_profile("adobergb"))

@@ -11,7 +11,8 @@ from styler.errors import ConfigError, DeviceError, ImageError, UsageError
 from styler.features import load_extractor
 from styler.images import read_picture, resize
 from styler.losses import gram_matrix
-from styler.transfer import Problem, extractor_for, noise_image, transfer
+from styler.network import extractor_for
+from styler.transfer import Problem, noise_image, transfer
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 

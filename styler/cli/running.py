@@ -12,7 +12,8 @@ from styler.cli.interrupt import stop_on_signal
 from styler.errors import BackboneError, ExitCode
 
 if TYPE_CHECKING:
-    from styler.jobs import Finished, Prepared, TransferJob
+    from styler.jobs import Prepared, TransferJob
+    from styler.results import Finished
     from styler.schedule import Level
     from styler.transfer import Problem
 
@@ -54,7 +55,7 @@ def run_job(
 
 def _prepare(job: TransferJob, weights_sha256: str | None = None) -> Prepared:
     from styler.jobs import prepare
-    from styler.transfer import extractor_for
+    from styler.network import extractor_for
 
     with console.downloads() as progress:
         prepared = prepare(job, lambda config: extractor_for(config, progress))

@@ -90,7 +90,7 @@ def test_usage(desk: Desk, words: list[str], error: str, hint: str) -> None:
         ("--seed -1", "runtime.seed = -1 (--seed)", "0"),
         ("--precision fp16", "runtime.precision = 'fp16'", "bf16"),
         ("--pooling avg", "backbone.pooling = 'avg'", "average"),
-        ("--optimizer sgd", "optimizer.name = 'sgd'", "adam, lbfgs"),
+        ("--optimizer sgd", "optimizer.name = 'sgd'", "adam, nadam, descent, lbfgs"),
         ("--style-loss grm", "style.loss = 'grm'", "gram"),
         ("--style-layers relu9_9", "unknown layer 'relu9_9'", "relu5_1"),
         ("--style-layers relu1_1=x", "'x' is not a number", "relu1_1=1"),

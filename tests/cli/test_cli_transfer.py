@@ -41,7 +41,7 @@ def test_odd_names_are_printed_as_they_are(desk: Desk, name: str) -> None:
     ran = desk.transfer("-q", "-o", name)
     assert (ran.code, ran.out, ran.err) == (0, f"{name}\n", "")
     shown = desk("show", "--json", "--", name)
-    assert json.loads(shown.out)["content"]["path"] == "cat.png"
+    assert json.loads(shown.out)["sources"]["content"]["path"] == "cat.png"
     assert "content   cat.png" in desk("show", "--", name).out
 
 
