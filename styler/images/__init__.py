@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from styler.images.alpha import fill_transparent
+from styler.images.animation import ANIMATION_EXTENSIONS, AnimationWriter, check_animation
 from styler.images.encode import WRITABLE_EXTENSIONS
 from styler.images.files import Picture, read_picture, read_recipe, write_picture
 from styler.images.geometry import fit_long_side, resize
 from styler.images.output import check_output
 
 __all__ = [
+    "ANIMATION_EXTENSIONS",
     "WRITABLE_EXTENSIONS",
+    "AnimationWriter",
     "Picture",
+    "check_animation",
     "check_output",
     "fill_transparent",
     "fit_long_side",

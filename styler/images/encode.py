@@ -80,7 +80,7 @@ def encode(sheet: Sheet, extension: str) -> tuple[bytes, list[str]]:
     for step in (_fit_alpha, _fit_depth, _fit_metadata, _fit_profile):
         sheet = step(sheet, target, notices)
     try:
-        return target.encode(_quantise(sheet), sheet), notices
+        return target.encode(_samples(sheet), sheet), notices
     except OSError as fault:  # how Pillow reports that an encoder gave up
         raise OutputError(
             f"cannot encode {height}×{width} pixels as {target.name}: {fault}",
@@ -136,12 +136,25 @@ def _fit_profile(sheet: Sheet, target: _Format, notices: list[str]) -> Sheet:
     return replace(sheet, pixels=converted)
 
 
-def _quantise(sheet: Sheet) -> NDArray[np.uint8 | np.uint16]:
-    """Clamped and rounded, never truncated, with alpha as a fourth channel."""
+def _samples(sheet: Sheet) -> NDArray[np.uint8 | np.uint16]:
+    """The pixels, with alpha as a fourth channel."""
     values = sheet.pixels
     if sheet.alpha is not None:
         values = np.concatenate([values, sheet.alpha[:, :, None]], axis=2)
-    depth: type[np.uint8 | np.uint16] = np.uint16 if sheet.bit_depth == 16 else np.uint8
+    return quantise(values, sheet.bit_depth)
+
+
+def quantise(values: NDArray[np.float32], bit_depth: int = 8) -> NDArray[np.uint8 | np.uint16]:
+    """Clamped and rounded, never truncated.
+
+    Args:
+        values: of any shape, in [0, 1].
+        bit_depth: 8 or 16.
+
+    Returns:
+        The steps, of the same shape.
+    """
+    depth: type[np.uint8 | np.uint16] = np.uint16 if bit_depth == 16 else np.uint8
     steps = np.float32(np.iinfo(depth).max)
     quantised: NDArray[np.uint8 | np.uint16] = np.rint(np.clip(values, 0, 1) * steps).astype(depth)
     return quantised

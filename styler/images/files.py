@@ -154,8 +154,8 @@ def write_picture(
         raise UsageError(f"bit_depth is 8 or 16, got {bit_depth}")
     height, width = pixels.shape[-2:] if pixels.ndim == 4 else (0, 0)
     sheet = Sheet(
-        pixels=_to_array(pixels, "pixels", (1, 3, height, width)),
-        alpha=None if alpha is None else _to_array(alpha, "alpha", (1, 1, height, width))[:, :, 0],
+        pixels=to_array(pixels, "pixels", (1, 3, height, width)),
+        alpha=None if alpha is None else to_array(alpha, "alpha", (1, 1, height, width))[:, :, 0],
         bit_depth=bit_depth,
         icc_profile=icc_profile,
         exif=exif,
@@ -201,8 +201,21 @@ def _to_tensor(array: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None].contiguous()
 
 
-def _to_array(tensor: Tensor, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(1, C, H, W) to (H, W, C)."""
+def to_array(tensor: Tensor, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The values of a picture to write, as an array on the CPU.
+
+    Args:
+        tensor: (1, C, H, W), floating point.
+        name: of the tensor, for messages.
+        shape: the shape it has to have, in full.
+
+    Returns:
+        (H, W, C).
+
+    Raises:
+        UsageError: it has another shape, is empty, or holds no floating point numbers.
+        DivergedError: it has non-finite values.
+    """
     if tuple(tensor.shape) != shape or 0 in shape or not tensor.is_floating_point():
         raise UsageError(
             f"{name} must be floating point of shape (1, {shape[1]}, height, width), one size for "

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,9 @@ _HINTS = {
 }
 
 
-def check_output(path: str | Path, *, overwrite: bool) -> None:
+def check_output(
+    path: str | Path, *, overwrite: bool, extensions: Sequence[str] = WRITABLE_EXTENSIONS
+) -> None:
     """Make sure that a picture can be written, before the hours of work that lead to it.
 
     A temporary file is really created in the folder, and removed.
@@ -32,6 +34,7 @@ def check_output(path: str | Path, *, overwrite: bool) -> None:
     Args:
         path: where the picture will be written.
         overwrite: whether an existing file may be replaced.
+        extensions: those that the file's name may have, lower case.
 
     Raises:
         OutputError: the extension is unknown, the folder is missing or cannot be written to, or
@@ -43,26 +46,28 @@ def check_output(path: str | Path, *, overwrite: bool) -> None:
         styler.errors.OutputError: cannot write '.xyz' files: picture.xyz
     """
     target = Path(path)
-    require_target(target, overwrite=overwrite)
-    with _failing_as_output_error(target):
+    require_target(target, overwrite=overwrite, extensions=extensions)
+    with failing_as_output_error(target):
         descriptor, temporary = _create_beside(target)
         os.close(descriptor)
         temporary.unlink()
 
 
-def require_target(target: Path, *, overwrite: bool) -> None:
+def require_target(
+    target: Path, *, overwrite: bool, extensions: Sequence[str] = WRITABLE_EXTENSIONS
+) -> None:
     """The checks of `check_output` that leave the disk alone.
 
     Raises:
         OutputError: as `check_output`, except that writing is not tried.
     """
-    if target.suffix.lower() not in WRITABLE_EXTENSIONS:
+    if target.suffix.lower() not in extensions:
         what = f"cannot write {target.suffix!r} files" if target.suffix else "no extension"
         raise OutputError(
             f"{what}: {target}",
-            f"use one of {', '.join(WRITABLE_EXTENSIONS)}",
+            f"use one of {', '.join(extensions)}",
         )
-    with _failing_as_output_error(target):
+    with failing_as_output_error(target):
         folder = target.parent
         if not folder.exists():
             raise OutputError(f"the folder {folder} does not exist", "create it first")
@@ -92,18 +97,37 @@ def write_atomically(target: Path, data: bytes) -> None:
     Raises:
         OutputError: the system refused; nothing is left behind and `target` is as it was.
     """
-    with _failing_as_output_error(target):
+    with replacing(target) as temporary, failing_as_output_error(target):
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A file that takes the place of another once it is whole.
+
+    Args:
+        target: the file to create or replace; a link's own target is replaced, not the link.
+
+    Yields:
+        An empty file beside it, to be written in the block. When the block raises, it is removed
+        and `target` is as it was.
+
+    Raises:
+        OutputError: the system refused; nothing is left behind.
+    """
+    with failing_as_output_error(target):
         real = target.resolve()
         descriptor, temporary = _create_beside(real)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
+        os.close(descriptor)
+    try:
+        yield temporary
+        with failing_as_output_error(target):
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, real)
-        except BaseException:  # Ctrl-C included: whatever stops the writing, the trace goes
-            temporary.unlink(missing_ok=True)
-            raise
+    except BaseException:  # Ctrl-C included: whatever stops the writing, the trace goes
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _create_beside(target: Path) -> tuple[int, Path]:
@@ -114,7 +138,15 @@ def _create_beside(target: Path) -> tuple[int, Path]:
 
 
 @contextmanager
-def _failing_as_output_error(target: Path) -> Iterator[None]:
+def failing_as_output_error(target: Path) -> Iterator[None]:
+    """Turns what the system says against a file into an `OutputError`.
+
+    Args:
+        target: the file, for the message.
+
+    Raises:
+        OutputError: the block raised OSError or ValueError.
+    """
     try:
         yield
     except (OSError, ValueError) as fault:  # ValueError: a NUL in the name
