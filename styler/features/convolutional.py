@@ -85,7 +85,7 @@ def make_convolutional(traced: Traced, side: int = TRAINED_SIDE) -> Traced:
     flattening become the map before them.
 
     Args:
-        traced: the network, on the device ``meta``. It is changed.
+        traced: the network. It is changed.
         side: of the images it was trained with, in pixels.
 
     Returns:
