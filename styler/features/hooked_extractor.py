@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from styler.errors import BackboneError, ImageError, StylerError
 from styler.features.base import Pooling, resolve_pooling
 from styler.features.probed_extractor import ProbedExtractor, place
-from styler.features.probing import SIDES, Shapes, is_memory_error, main_output, probe
+from styler.features.probing import SIDES, is_memory_error, main_output, probe, smallest_sides
 from styler.features.registry import BackboneSpec
 from styler.features.traced import (
     MAX_POOL_ARGUMENTS,
@@ -100,7 +100,7 @@ class HookedExtractor(ProbedExtractor[Call]):
         )
         if self._pools is not None and not self._pools.met:
             raise no_max_pooling(spec.name)
-        self._minimum = _minimum_sides(lambda side: self._shapes(side)[0], found.side)
+        self._minimum = smallest_sides(self._with_units, found.side)
         self.notice = f"{spec.name} cannot be traced ({reason}); layers are read through hooks"
 
     def receptive_field(self, layer: str) -> None:
@@ -151,6 +151,9 @@ class HookedExtractor(ProbedExtractor[Call]):
             return found, error
         return found, None
 
+    def _with_units(self, side: int) -> set[Call]:
+        return {call for call, shape in self._shapes(side)[0].items() if 0 not in shape}
+
     def _watch(self, image: Tensor, paths: Collection[str], note: Note) -> None:
         """Runs the network and passes on what modules give."""
         with self._pools or nullcontext(), _hooks(self._model, paths, note):
@@ -173,27 +176,6 @@ def _names(calls: Iterable[Call]) -> dict[str, Call]:
             name = f"{path}_{number}"
         names[name] = call
     return names
-
-
-def _minimum_sides(shapes_at: Callable[[int], Shapes[Call]], side: int) -> dict[Call, int]:
-    """The smallest sides with which calls have units, where they have some with `side`."""
-    least: dict[Call, int] = {}
-
-    def calls_at(trial: int) -> set[Call]:
-        return {call for call, shape in shapes_at(trial).items() if 0 not in shape}
-
-    def search(low: int, high: int, at_low: set[Call], at_high: set[Call]) -> None:
-        new = at_high - at_low
-        if high - low == 1:
-            least.update(dict.fromkeys(new, high))
-        elif new:
-            middle = (low + high) // 2
-            between = calls_at(middle)
-            search(low, middle, at_low, between)
-            search(middle, high, between, at_high)
-
-    search(0, side, set(), calls_at(side))
-    return least
 
 
 @contextmanager

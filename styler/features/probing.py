@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any, Generic, TypeVar
@@ -137,8 +137,8 @@ class Probe(Generic[Key]):
         small, large = self.shapes.get(key, ()), self.larger.get(key)
         if len(small) not in (2, 4) or small[0] != 1 or 0 in small:
             return False
-        if large is None:
-            return len(small) == 2 or small[2] == small[3]
+        if large is None:  # a side that does not divide the image's is a number of tokens
+            return len(small) == 2 or (small[2] == small[3] and self.side % small[2] == 0)
         return small[:2] == large[:2] and len(small) == len(large)
 
     def is_fixed(self, key: Key) -> bool:
@@ -180,3 +180,42 @@ def probe(
             return Probe(side=side, shapes=shapes, larger=larger, runs_larger=failed is None)
         first = first or error
     raise first or ValueError("no sides to try")
+
+
+def smallest_sides(
+    units_at: Callable[[int], Collection[Key]], side: int, guess: Mapping[Key, int] | None = None
+) -> dict[Key, int]:
+    """The smallest side with which each part of a network has a unit.
+
+    Args:
+        units_at: from a side in pixels to what has units there; larger sides have no fewer.
+        side: with which all that is of interest has some.
+        guess: sides that are taken at their word when none of them is too small; nothing that
+            they name may need a smaller one.
+
+    Returns:
+        By key, for all that has units with `side`.
+    """
+    if guess and _suffice(units_at, guess):
+        return dict(guess)
+    least: dict[Key, int] = {}
+
+    def search(low: int, high: int, at_low: set[Key], at_high: set[Key]) -> None:
+        new = at_high - at_low
+        if high - low == 1:
+            least.update(dict.fromkeys(new, high))
+        elif new:
+            middle = (low + high) // 2
+            between = set(units_at(middle))
+            search(low, middle, at_low, between)
+            search(middle, high, between, at_high)
+
+    search(0, side, set(), set(units_at(side)))
+    return least
+
+
+def _suffice(units_at: Callable[[int], Collection[Key]], guess: Mapping[Key, int]) -> bool:
+    return all(
+        {key for key, least in guess.items() if least <= side} <= set(units_at(side))
+        for side in set(guess.values())
+    )

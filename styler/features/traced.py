@@ -153,24 +153,47 @@ def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
     return found
 
 
-def outputs_of_image(traced: Traced) -> Iterator[tuple[str, fx.Node]]:
-    """The outputs that depend on the image; those of learned positions, say, do not."""
+def reached_by_image(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that depend on the image; those of weights and learned positions, say, do not."""
     reached: set[fx.Node] = set()
-    for node in traced.graph.nodes:
+    for node in graph.nodes:
         if node.op == "placeholder" or not reached.isdisjoint(node.all_input_nodes):
             reached.add(node)
+    return reached
+
+
+def outputs_of_image(traced: Traced) -> Iterator[tuple[str, fx.Node]]:
+    """The outputs that depend on the image, by name."""
+    reached = reached_by_image(traced.graph)
     return ((name, node) for name, node in traced.outputs.items() if node in reached)
 
 
 class _Shapes(fx.Interpreter):
-    """Runs a graph and keeps the shapes of all tensors on the way."""
+    """Runs a graph and keeps the shapes of all tensors on the way.
+
+    What cannot be computed is left out with all that depends on it, except that a network's own
+    check of its input ends the run.
+    """
 
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         super().__init__(model, graph=graph)
+        self.extra_traceback = False
         self.found: dict[fx.Node, tuple[int, ...]] = {}
+        self.error: Exception | None = None
+        self._failed: set[fx.Node] = set()
 
     def run_node(self, n: fx.Node) -> object:
-        result = super().run_node(n)
+        result: object = None
+        if self._failed.isdisjoint(n.all_input_nodes):
+            try:
+                result = super().run_node(n)
+            except AssertionError:
+                raise
+            except Exception as error:
+                self.error = self.error or error
+                self._failed.add(n)
+        else:
+            self._failed.add(n)
         if isinstance(result, Tensor):
             self.found[n] = tuple(result.shape)
         return result
@@ -206,18 +229,15 @@ def partial_shapes(
         size: (height, width) of the image in pixels.
 
     Returns:
-        Shapes by node, and the error that ended the run, None when all of it ran.
+        Shapes by node, and the first error, None when all of the network ran.
     """
     runner = _Shapes(hollow, traced.graph)
-    runner.extra_traceback = False
     try:
         with torch.no_grad():
             runner.run(torch.empty(1, traced.channels, *size, device="meta"))
-    except Exception as error:
-        if is_memory_error(error):
-            raise
+    except AssertionError as error:
         return runner.found, error
-    return runner.found, None
+    return runner.found, runner.error
 
 
 def average_pools(traced: Traced, name: str) -> None:

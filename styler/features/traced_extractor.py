@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from styler.features.base import Pooling, resolve_pooling
 from styler.features.convolutional import make_convolutional
 from styler.features.probed_extractor import ProbedExtractor, place
-from styler.features.probing import SIDES, Probe, hollow_copy, main_output, probe
+from styler.features.probing import SIDES, Probe, hollow_copy, main_output, probe, smallest_sides
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import BackboneSpec
 from styler.features.traced import (
@@ -69,7 +69,8 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
         self._traced = trace(model, channels=spec.preprocessing.channels, headed=headed)
         if spec.architecture == "torchvision" and headed:
             self._traced = make_convolutional(self._traced)
-        found = _probe(self._traced, spec.native_side)
+        hollow = hollow_copy(self._traced.model)
+        found = _probe(self._traced, hollow, spec.native_side)
         place(model, device, dtype)
         if spec.architecture == "module":
             _compare(self._traced, found.side, device, dtype)
@@ -85,7 +86,7 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
             pooling=pooling,
         )
         self._fields = fields(self._traced)
-        self._minimum = minimum_sides(self._traced)
+        self._minimum = self._minimum_sides(hollow)
         self._programs: dict[frozenset[str], fx.GraphModule] = {}
 
     def receptive_field(self, layer: str) -> ReceptiveField | None:
@@ -94,6 +95,17 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
 
     def _least_side(self, layer: str) -> int:
         return self._minimum[self._key(layer)]
+
+    def _minimum_sides(self, hollow: nn.Module) -> dict[fx.Node, int]:
+        """Those that the network's geometry tells, if the network agrees, else the network's."""
+
+        def with_units(side: int) -> set[fx.Node]:
+            sizes = partial_shapes(self._traced, hollow, (side, side))[0]
+            return {node for node, shape in sizes.items() if 0 not in shape}
+
+        told = minimum_sides(self._traced)
+        guess = {key: told[key] for key in self._keys.values() if not self._probe.is_fixed(key)}
+        return smallest_sides(with_units, self._probe.side, guess)
 
     def _run(self, normalised: Tensor, wanted: Sequence[str]) -> Mapping[str, Tensor]:
         key = frozenset(wanted)
@@ -104,8 +116,7 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
         return found
 
 
-def _probe(traced: Traced, native_side: int) -> Probe[fx.Node]:
-    hollow = hollow_copy(traced.model)
+def _probe(traced: Traced, hollow: nn.Module, native_side: int) -> Probe[fx.Node]:
     sides = (SIDES[0], native_side, *SIDES[1:])
     try:
         return probe(lambda side: partial_shapes(traced, hollow, (side, side)), sides)

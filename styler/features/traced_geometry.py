@@ -13,22 +13,34 @@ from torch import fx, nn
 
 from styler.features.convolutional import SlidingLinear
 from styler.features.receptive_field import ReceptiveField, Window
-from styler.features.traced import Traced, arguments
+from styler.features.traced import Traced, arguments, reached_by_image
 
 Pair = tuple[int, int]
 
 _POINTWISE_MODULES = (
     nn.BatchNorm2d,
     nn.Dropout,
+    nn.ELU,
     nn.GELU,
+    nn.Hardsigmoid,
     nn.Hardswish,
     nn.Identity,
+    nn.LeakyReLU,
+    nn.Mish,
+    nn.PReLU,
     nn.ReLU,
     nn.ReLU6,
     nn.SiLU,
     nn.Sigmoid,
+    nn.Softplus,
+    nn.Tanh,
 )
-_POINTWISE_FUNCTIONS = (operator.add, torch.add, F.relu, torch.relu)
+_POINTWISE_FUNCTIONS = (
+    operator.add, operator.sub, operator.mul, operator.truediv, torch.add, torch.mul,
+    F.relu, torch.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardswish, F.mish,
+    torch.sigmoid, torch.tanh, F.batch_norm, F.dropout,
+)  # fmt: skip
+_POINTWISE_METHODS = frozenset({"add", "sub", "mul", "div", "relu", "sigmoid", "tanh", "clone"})
 _POOL_ARGUMENTS: Mapping[Any, tuple[str, ...]] = {
     F.max_pool2d: ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     F.avg_pool2d: ("input", "kernel_size", "stride", "padding", "ceil_mode"),
@@ -87,13 +99,14 @@ def fields(traced: Traced) -> dict[fx.Node, ReceptiveField | None]:
         convolution, pooling, sum, concatenation of channels, nor a function of single units.
     """
     modules = dict(traced.model.named_modules())
+    reached = reached_by_image(traced.graph)
     found: dict[fx.Node, ReceptiveField | None] = {}
     for node in traced.graph.nodes:
         if node.op == "placeholder":
             found[node] = ReceptiveField(y=Window(), x=Window())
         else:
             step = _step(node, modules)
-            inputs = [found[source] for source in node.all_input_nodes]
+            inputs = [found[source] for source in node.all_input_nodes if source in reached]
             found[node] = None if step is None else _through(step, inputs)
     return found
 
@@ -104,6 +117,8 @@ def _through(step: Step, inputs: Sequence[ReceptiveField | None]) -> ReceptiveFi
         return None
     y, x = known[0].y, known[0].x
     for field in known[1:]:
+        if (field.y.jump, field.x.jump) != (y.jump, x.jump):
+            return None  # one unit is spread over a map
         y, x = y.hull(field.y), x.hull(field.x)
     return ReceptiveField(y=step.window(y, 0), x=step.window(x, 1))
 
@@ -115,10 +130,12 @@ def minimum_sides(traced: Traced) -> dict[fx.Node, int]:
         traced: the network.
 
     Returns:
-        By node. Operations that `fields` does not know are taken to need nothing.
+        By node. Operations that `fields` does not know are taken to need nothing, and where their
+        results meet others, the others count.
     """
     modules = dict(traced.model.named_modules())
-    steps = {node: _step(node, modules) for node in traced.graph.nodes}
+    reached = reached_by_image(traced.graph)
+    steps = {node: _step(node, modules) for node in traced.graph.nodes if node in reached}
     found: dict[fx.Node, int] = {}
     side = 0
     while len(found) < len(steps):
@@ -133,15 +150,16 @@ def _with_units(steps: Mapping[fx.Node, Step | None], side: int) -> Iterator[fx.
     unknown = (-1, -1)
     units: dict[fx.Node, Pair] = {}
     for node, step in steps.items():
-        inputs = [units[source] for source in node.all_input_nodes]
+        inputs = [units[source] for source in node.all_input_nodes if source in steps]
+        known = [pair for pair in inputs if pair != unknown]
         if any(0 in pair for pair in inputs):
             units[node] = (0, 0)
         elif node.op == "placeholder":
             units[node] = (side, side)
-        elif step is None or not inputs or unknown in inputs:
+        elif step is None or not known:
             units[node] = unknown
         else:
-            height, width = inputs[0]
+            height, width = known[0]
             units[node] = step.side(height, 0), step.side(width, 1)
         if 0 not in units[node]:
             yield node
@@ -151,8 +169,12 @@ def _step(node: fx.Node, modules: Mapping[str, nn.Module]) -> Step | None:
     """What a node does to the grid; None when that is not known."""
     if node.op == "call_module":
         return _module_step(modules[str(node.target)])
-    if node.op != "call_function":
-        return None
+    if node.op == "call_method":
+        return POINT if node.target in _POINTWISE_METHODS else None
+    return _function_step(node) if node.op == "call_function" else None
+
+
+def _function_step(node: fx.Node) -> Step | None:
     if node.target in _POINTWISE_FUNCTIONS:
         return POINT
     if node.target is torch.cat:
