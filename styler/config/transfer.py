@@ -28,7 +28,7 @@ class ContentConfig:
 
     weight: NonNegative = 0.8
     """alpha of J(G) at strength 0.5"""
-    normalization: Literal["mse", "gatys", "variance"] = "variance"
+    normalization: Literal["mse", "gatys", "variance", "relative"] = "variance"
     """see `styler.losses.ContentLoss`"""
     layers: LayerWeights = field(default_factory=lambda: {"relu4_2": 1.0})
     """weight of each layer"""

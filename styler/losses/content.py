@@ -26,6 +26,7 @@ CONTENT_NORMALIZATIONS: Mapping[str, str] = MappingProxyType(
         "mse": "Σ (f − t)² / (C·M)",
         "gatys": "½ Σ (f − t)²",
         "variance": "Σ (f − t)² / (C·M·var t)",
+        "relative": "Σ (f − t)² / Σ t²",
     }
 )
 """Content normalisations by name, each with its formula."""
@@ -70,7 +71,7 @@ def content_divisor(
         target: (B, C, H, W), floating point.
         normalization: a name in `CONTENT_NORMALIZATIONS`.
         weight: (B or 1, 1, H, W) position weights of 0 or more; None is 1 everywhere.
-        floor: least variance, for targets that are constant.
+        floor: least variance or mean square, for targets that are constant or zero.
 
     Returns:
         (B,), float64 for a float64 target, else float32.
@@ -94,8 +95,10 @@ def content_divisor(
         return torch.full_like(elements, 2)
     if normalization == "mse":
         return elements
-    mean = (weight * target).sum((1, 2, 3)) / elements
-    squares = weight * (target - mean.view(-1, 1, 1, 1)).square()
+    if normalization == "variance":
+        mean = (weight * target).sum((1, 2, 3)) / elements
+        target = target - mean.view(-1, 1, 1, 1)
+    squares = weight * target.square()
     return elements * (squares.sum((1, 2, 3)) / elements).clamp_min(floor)
 
 
@@ -160,13 +163,14 @@ class ContentLoss(FeatureLoss[ContentTarget]):
     | "mse" | Σ (f − t)² / (C·M) | Johnson et al., neural-style, pystiche |
     | "gatys" | ½ Σ (f − t)² | Gatys et al., eq. 1 |
     | "variance" | Σ (f − t)² / (C·M·var t) | styler: 1 is as far off as the target's own mean |
+    | "relative" | Σ (f − t)² / Σ t² | Mahendran & Vedaldi: 1 is as far off as zeros |
 
     The variance is over all channels and positions of a sample together. With a mask, squared
-    differences and the variance are weighted and M is the sum of its weights.
+    differences, the variance and Σ t² are weighted and M is the sum of its weights.
 
     Args:
         normalization: a name in `CONTENT_NORMALIZATIONS`.
-        eps: least variance, in squared features: keeps a constant target finite.
+        eps: least variance or mean square, in squared features: keeps a constant target finite.
 
     Raises:
         UsageError: the name is unknown or eps is negative.
@@ -179,7 +183,7 @@ class ContentLoss(FeatureLoss[ContentTarget]):
 
     References:
         Gatys, Ecker, Bethge, arXiv 1508.06576, eq. 1; Johnson, Alahi, Fei-Fei, arXiv 1603.08155,
-        eq. 2 ("mse").
+        eq. 2 ("mse"); Mahendran, Vedaldi, arXiv 1412.0035, section 3 ("relative").
     """
 
     def __init__(self, normalization: str = "variance", eps: float = DIVISOR_FLOOR) -> None:

@@ -11,11 +11,11 @@ from styler.losses.functional import content_distance, content_divisor
 PICTURE = torch.tensor([[[[1.0, 2.0]], [[0.0, 5.0]]]])
 TARGET = torch.tensor([[[[0.0, 4.0]], [[0.0, 4.0]]]])  # mean 2, variance 4
 # Differences 1, −2, 0, 1 with squares that add up to 6.
-BY_HAND = {"mse": 6 / 4, "gatys": 3.0, "variance": 6 / 4 / 4}
+BY_HAND = {"mse": 6 / 4, "gatys": 3.0, "variance": 6 / 4 / 4, "relative": 6 / 32}
 # A weight of 1 and 3: Σ w Δ² = 1 + 3·5 = 16 and Σ w = 4 per channel; weighted mean of the target
-# 3 and variance (9 + 3·1)/4 = 3.
+# 3 and variance (9 + 3·1)/4 = 3; Σ w t² = 3·16 per channel.
 WEIGHT = torch.tensor([[[[1.0, 3.0]]]])
-BY_HAND_WEIGHTED = {"mse": 16 / 8, "gatys": 8.0, "variance": 16 / 8 / 3}
+BY_HAND_WEIGHTED = {"mse": 16 / 8, "gatys": 8.0, "variance": 16 / 8 / 3, "relative": 16 / 96}
 
 
 def test_every_normalization_is_tested_by_hand() -> None:
@@ -80,13 +80,22 @@ def test_variance_does_not_depend_on_scale() -> None:
         assert loss(scale * PICTURE, scale * TARGET).item() == pytest.approx(6 / 16, rel=1e-5)
 
 
-def test_constant_target_is_finite() -> None:
+def test_zeros_are_as_far_off_as_the_target_itself() -> None:
+    target = torch.rand(3, 4, 5, 6) + 2
+    loss = ContentLoss("relative")
+    assert loss(torch.zeros_like(target), target).item() == pytest.approx(1)
+    assert loss(3 * target, target).item() == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "value"), [("variance", 0.0), ("variance", 7.0), ("relative", 0.0)]
+)
+def test_targets_that_give_no_measure_are_finite(normalization: str, value: float) -> None:
     picture = PICTURE.clone().requires_grad_()
-    for value in (0.0, 7.0):
-        loss = ContentLoss("variance")(picture, torch.full_like(TARGET, value))
-        (gradient,) = torch.autograd.grad(loss, picture)
-        assert loss.isfinite()
-        assert gradient.isfinite().all()
+    loss = ContentLoss(normalization)(picture, torch.full_like(TARGET, value))
+    (gradient,) = torch.autograd.grad(loss, picture)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
 
 
 def test_a_target_keeps_the_precision_of_its_features() -> None:
@@ -97,7 +106,7 @@ def test_a_target_keeps_the_precision_of_its_features() -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    with pytest.raises(UsageError, match="'l2', expected one of mse, gatys, variance"):
+    with pytest.raises(UsageError, match="'l2', expected one of mse, gatys, variance, relative"):
         ContentLoss("l2")
     with pytest.raises(UsageError, match=r"eps is -0\.1"):
         ContentLoss(eps=-0.1)
