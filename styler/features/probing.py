@@ -19,6 +19,11 @@ SIDES = (224, 256, 299, 384, 448, 512, 128, 96, 64, 32, 28)
 """Sides in pixels of the images that networks are commonly made for; the first one, which most
 networks for ImageNet take and the least flexible ones demand, is divided by every usual stride."""
 
+STRIDES = 2688
+"""Pixels by which an image may well grow where that costs nothing: a multiple of every usual
+stride (1 to 128 in powers of two, 3, 6, 7, 12, 14, 28), which then adds the same number of units
+however a network rounds. It keeps windows of 7 and of 12 units whole."""
+
 _HEADS = ("out", "logits")
 """Names under which networks that give several tensors have their main one."""
 
@@ -123,11 +128,13 @@ class Probe(Generic[Key]):
     Attributes:
         side: of the image of the first run, in pixels; all of the network ran.
         shapes: of what was found in it.
-        larger: the shapes for twice the side; what is missing there has one size only.
+        more: by how much the side of the second image is larger.
+        larger: the shapes for it; what is missing there has one size only.
         runs_larger: all of the network ran there too.
     """
 
     side: int
+    more: int
     shapes: Shapes[Key]
     larger: Shapes[Key]
     runs_larger: bool
@@ -152,12 +159,14 @@ class Probe(Generic[Key]):
             return None
         if key not in self.larger:
             return self.side // small[3]
-        more = self.larger[key][3] - small[3]
-        return max(1, round(self.side / more)) if more > 0 else None
+        units = self.larger[key][3] - small[3]
+        return max(1, round(self.more / units)) if units > 0 else None
 
 
 def probe(
-    run: Callable[[int], tuple[Shapes[Key], Exception | None]], sides: Iterable[int]
+    run: Callable[[int], tuple[Shapes[Key], Exception | None]],
+    sides: Iterable[int],
+    more: int | None = None,
 ) -> Probe[Key]:
     """Runs a network on images of one side after the other, until one suits it.
 
@@ -165,6 +174,8 @@ def probe(
         run: from a side in pixels to the shapes found, as far as the network ran, and the error
             that ended it.
         sides: to try, in order.
+        more: by how much the second image is to be larger than the first. None, and where the
+            network does not take that: twice as large.
 
     Returns:
         What was found.
@@ -176,8 +187,14 @@ def probe(
     for side in dict.fromkeys(sides):
         shapes, error = run(side)
         if error is None:
-            larger, failed = run(2 * side)
-            return Probe(side=side, shapes=shapes, larger=larger, runs_larger=failed is None)
+            step = more or side
+            larger, failed = run(side + step)
+            if failed is not None and step != side:
+                step = side
+                larger, failed = run(side + step)
+            return Probe(
+                side=side, more=step, shapes=shapes, larger=larger, runs_larger=failed is None
+            )
         first = first or error
     raise first or ValueError("no sides to try")
 

@@ -10,7 +10,15 @@ from torch import Tensor, fx, nn
 from styler.features.base import Pooling, resolve_pooling
 from styler.features.convolutional import make_convolutional
 from styler.features.probed_extractor import ProbedExtractor, place
-from styler.features.probing import SIDES, Probe, hollow_copy, main_output, probe, smallest_sides
+from styler.features.probing import (
+    SIDES,
+    STRIDES,
+    Probe,
+    hollow_copy,
+    main_output,
+    probe,
+    smallest_sides,
+)
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import BackboneSpec
 from styler.features.traced import (
@@ -119,7 +127,7 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
 def _probe(traced: Traced, hollow: nn.Module, native_side: int) -> Probe[fx.Node]:
     sides = (SIDES[0], native_side, *SIDES[1:])
     try:
-        return probe(lambda side: partial_shapes(traced, hollow, (side, side)), sides)
+        return probe(lambda side: partial_shapes(traced, hollow, (side, side)), sides, STRIDES)
     except Exception as error:
         raise Untraceable(one_line(error)) from error
 
