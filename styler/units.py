@@ -3,7 +3,7 @@
 ``relu4_1:37`` a channel, ``relu4_1:0-63`` channels, ``relu4_1:all`` every one, ``relu4_1`` the
 whole layer, ``logits:goldfish`` a class, ``relu4_1:37@centre`` or ``@3,5`` one neuron,
 ``relu4_1:-37`` a channel to be silenced, ``relu4_1:FILE`` a direction. ``A+B`` and ``0.5*A+B`` join
-units, ``A..B`` goes from one to the other.
+units, ``A..B`` goes from one to the other. A unit's own name means the same unit again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from styler.activation import Part, Position, Unit
 from styler.directions import is_direction, read_direction
@@ -25,6 +24,8 @@ CLASSES = "logits"
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _NUMBER = re.compile(r"-?\d+")
 _WEIGHT = re.compile(r"(-?\d*\.?\d+)\*(.+)")
+_SHARE = re.compile(r"(.+) ([01]\.\d\d)")
+_NAMED = re.compile(r"(\d+) .+")
 _PLACE = re.compile(r"(\d+),(\d+)")
 
 LONGEST_STEM = 120
@@ -64,7 +65,10 @@ def parse_units(texts: Sequence[str], extractor: Extractor, *, between: int = 5)
 def _units(text: str, extractor: Extractor, between: int) -> Iterator[Unit]:
     start, dots, end = text.partition("..")
     if dots:
-        yield from _path(_joined(start, extractor), _joined(end, extractor), between)
+        match = _SHARE.fullmatch(end)
+        shares = [float(match[2])] if match else [n / (between - 1) for n in range(between)]
+        end = match[1] if match else end
+        yield from _path(_joined(start, extractor), _joined(end, extractor), shares)
         return
     layer, colon, selector = text.partition(":")
     channels = _span(selector, layer, extractor) if colon else None
@@ -91,10 +95,9 @@ def _span(selector: str, layer: str, extractor: Extractor) -> range | None:
     return range(first, last + 1)
 
 
-def _path(start: Unit, end: Unit, count: int) -> Iterator[Unit]:
+def _path(start: Unit, end: Unit, shares: Sequence[float]) -> Iterator[Unit]:
     """From one unit to another."""
-    for number in range(count):
-        share = number / (count - 1)
+    for share in shares:
         parts = [
             dataclasses.replace(part, weight=part.weight * factor)
             for unit, factor in ((start, 1 - share), (end, share))
@@ -126,7 +129,7 @@ def _part(text: str, extractor: Extractor) -> tuple[str, Part]:
     (name,) = extractor.resolve([layer])
     if is_direction(rest):
         vector = read_direction(rest, name, extractor)
-        return f"{name}:{Path(rest).stem}", Part(name, direction=vector)
+        return f"{name}:{rest}", Part(name, direction=vector)
     selector, position, tail = _position(rest)
     channel, sign = _channel(selector, name, extractor)
     minus = "-" if sign < 0 else ""
@@ -153,6 +156,8 @@ def _channel(selector: str, layer: str, extractor: Extractor) -> tuple[int, floa
     negative = selector.startswith("-")
     selector = selector.removeprefix("-").strip()
     if layer == CLASSES:
+        named = _NAMED.fullmatch(selector)  # "1 goldfish", as a unit's own name has it
+        selector = named[1] if named else selector
         channel = find_class(selector, _labels(extractor), extractor.channels(layer))
     elif _NUMBER.fullmatch(selector):
         channel = int(selector)

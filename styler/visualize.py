@@ -18,9 +18,10 @@ from styler.engine import run_levels
 from styler.errors import ConfigError, DeviceError, ImageError
 from styler.features import Extractor
 from styler.images import read_picture
+from styler.memory import gradient_bytes
 from styler.params import FourierImage, ImageParameter, MacoImage, PixelImage
 from styler.params.spectrum import mean_magnitude, natural_magnitude
-from styler.runtime import memory_errors_explained
+from styler.runtime import free_memory, memory_errors_explained
 from styler.schedule import Level
 from styler.slots import Slot, Slots
 from styler.steppers import Stepper
@@ -29,6 +30,8 @@ from styler.unit_gradient import UnitGradient
 
 CPU_BATCH = 8
 """Pictures that are worked on together; more make no CPU faster."""
+DEFAULT_SIDE = 160
+"""Pixels of a picture's side where neither the settings nor the network ask for another."""
 GPU_BATCH = 64
 """Likewise on a GPU, which one picture of this size leaves idle."""
 
@@ -43,6 +46,7 @@ class Shown:
         images: (each, 3 or 4, H, W) float32 sRGB in [0, 1], on the CPU.
         steps: taken.
         finished: whether it took all steps it should have.
+        seconds: from the start of the run until it was done.
         frames: (3 or 4, H, W) uint8, while the first picture came to be.
     """
 
@@ -51,6 +55,7 @@ class Shown:
     images: Tensor
     steps: int
     finished: bool
+    seconds: float
     frames: tuple[Tensor, ...] = ()
 
 
@@ -114,7 +119,6 @@ def visualize(
     extractor: Extractor,
     config: VisualizeConfig | None = None,
     *,
-    each: int = 1,
     snapshots: int = 0,
     done: Callable[[Shown], None] | None = None,
     callbacks: Sequence[Callable[[UnitsEvent], None]] = (),
@@ -130,7 +134,6 @@ def visualize(
         units: from `styler.units.parse_units`, or made by hand.
         extractor: the network.
         config: every setting; None takes the defaults.
-        each: pictures of each unit; more than one are pushed apart by ``config.diversity``.
         snapshots: frames kept of each unit while it comes to be.
         done: called with each unit as soon as it is done.
         callbacks: called after each step.
@@ -154,7 +157,7 @@ def visualize(
         >>> [one.unit.name for one in shown], shown[0].images.shape
         (['relu2_1:0', 'relu2_1:1', 'relu2_1:2'], torch.Size([1, 3, 32, 32]))
     """
-    session = _Session(units, extractor, config or VisualizeConfig(), each, snapshots)
+    session = _Session(units, extractor, config or VisualizeConfig(), snapshots)
     session.done, session.callbacks = done, tuple(callbacks)
     for group in session.groups():
         if not session.work(group, should_stop):
@@ -170,23 +173,34 @@ class _Session:
         units: Sequence[Unit],
         extractor: Extractor,
         config: VisualizeConfig,
-        each: int,
         snapshots: int,
     ) -> None:
         self.units = units
         self.extractor = extractor
         self.config = config
-        self.each = each
+        self.each = config.pictures
         self.snapshots = snapshots
         self.done: Callable[[Shown], None] | None = None
         self.callbacks: Sequence[Callable[[UnitsEvent], None]] = ()
         self.shown: list[Shown] = []
         self.started = time.perf_counter()
-        self.size = (config.schedule.size, config.schedule.size)
         check_views(extractor, config, units)
+        side = picture_side(extractor, config, units)
+        self.size = (side, side)
         self.start = start_of(config, self.size)
         few = CPU_BATCH if extractor.device.type == "cpu" else GPU_BATCH
-        self.batch = config.schedule.batch or max(1, few // each)
+        self.batch = config.schedule.batch or self._fitting(max(1, few // self.each))
+
+    def _fitting(self, batch: int) -> int:
+        """As many units as memory has room for, where the need is known beforehand."""
+        layers = frozenset().union(*(unit.layers for unit in self.units))
+        views = max(1, self.config.view.crops) * self.each
+        need = views * gradient_bytes(
+            self.extractor, layers, view_size(self.config.view, self.size)
+        )
+        if not need:
+            return batch
+        return max(1, min(batch, int(0.9 * free_memory(self.extractor.device)) // need))
 
     def groups(self) -> Iterator[list[tuple[int, Unit]]]:
         """Units of the same layers."""
@@ -252,6 +266,7 @@ class _Session:
             images=images,
             steps=slot.steps,
             finished=slot.finished,
+            seconds=time.perf_counter() - self.started,
             frames=tuple(slot.frames),
         )
         self.shown.append(one)
@@ -275,6 +290,23 @@ class _Session:
             callback(event)
 
 
+def picture_side(extractor: Extractor, config: VisualizeConfig, units: Sequence[Unit]) -> int:
+    """Side in pixels of the pictures: as set, else `DEFAULT_SIDE` or what the network needs.
+
+    Args:
+        extractor: the network.
+        config: its size and views.
+        units: whose layers must have a unit.
+    """
+    if config.schedule.size is not None:
+        return config.schedule.size
+    less = DEFAULT_SIDE - view_size(config.view, (DEFAULT_SIDE, DEFAULT_SIDE))[0]
+    if extractor.input_size is not None and not config.view.crops:
+        return extractor.input_size + less
+    needed = max((extractor.minimum_side(n) for u in units for n in u.layers), default=0)
+    return DEFAULT_SIDE if config.view.crops else max(DEFAULT_SIDE, needed + less)
+
+
 def check_views(extractor: Extractor, config: VisualizeConfig, units: Sequence[Unit]) -> None:
     """Makes sure that views are large enough for all layers.
 
@@ -284,7 +316,7 @@ def check_views(extractor: Extractor, config: VisualizeConfig, units: Sequence[U
     """
     if not units:
         raise ConfigError("no units to visualize", "name some, such as relu4_1:37")
-    side = config.schedule.size
+    side = picture_side(extractor, config, units)
     view = view_size(config.view, (side, side))
     for unit in units:
         try:

@@ -190,7 +190,8 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02} h"
 
 
-def _can_redraw() -> bool:
+def can_redraw() -> bool:
+    """Whether a bar can be drawn again and again in its place."""
     return err.is_terminal and not err.is_dumb_terminal
 
 
@@ -235,7 +236,7 @@ def progress(work: list[float]) -> Iterator[Callable[[StepEvent], None]]:
         yield lambda step: event("step", **_step_fields(step))
     elif mode.quiet:
         yield lambda step: None
-    elif _can_redraw():
+    elif can_redraw():
         yield from _bar(remaining)
     else:
         yield _lines(remaining)
@@ -289,7 +290,7 @@ def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
 @contextlib.contextmanager
 def downloads() -> Iterator[Callable[[int, int | None], None]]:
     """Show a download; yields the callback that receives bytes so far and in all."""
-    if mode.quiet or mode.json or not _can_redraw():
+    if mode.quiet or mode.json or not can_redraw():
         yield _download_lines()
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn

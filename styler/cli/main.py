@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from styler import __version__
-from styler.cli import console, inspect, presets, recipes, transfer, weights
+from styler.cli import console, inspect, presets, recipes, transfer, visualize, weights
 from styler.cli.streams import prepare_streams
 from styler.cli.usage import Group
 
@@ -62,7 +62,7 @@ def options(
     console.reset(debug=debug)
 
 
-for module in (transfer, recipes, presets, weights, inspect):
+for module in (transfer, visualize, recipes, presets, weights, inspect):
     module.register(app)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styler.cli import console, transfer
+from styler.cli import console, transfer, visualize
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
 from styler.cli.rerun import Rerun, find_sources
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 MOVED = "What has moved or changed since"
 
-RERUNS: Mapping[str, Callable[[Rerun], object]] = MappingProxyType({"transfer": transfer.again})
+RERUNS: Mapping[str, Callable[[Rerun], object]] = MappingProxyType(
+    {"transfer": transfer.again, "visualize": visualize.again}
+)
 """What makes a picture of a kind again."""
 
 

@@ -46,13 +46,13 @@ class ViewConfig:
     Each picture of a batch has its own draw at every step.
     """
 
-    pad: Annotated[int, Meta(ge=0, le=512)] = 12
+    pad: Annotated[int, Meta(ge=0, le=512)] = 16
     """grey pixels added on each side"""
-    jitter: tuple[Annotated[int, Meta(ge=0)], ...] = (8, 4)
+    jitter: tuple[Annotated[int, Meta(ge=0)], ...] = (16, 8)
     """pixels of play: before scaling and turning, and after"""
-    scales: tuple[Positive, ...] = (0.9, 0.92, 0.94, 0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08, 1.1)
+    scales: tuple[Positive, ...] = (0.8, 0.9, 1.0, 1.1, 1.2)
     """one of these factors"""
-    degrees: Annotated[int, Meta(ge=0, le=180)] = 10
+    degrees: Annotated[int, Meta(ge=0, le=180)] = 15
     """turned by a whole number of degrees up to this, either way"""
     crops: Annotated[int, Meta(ge=0)] = 0
     """crops seen at a time, in place of all the above; 0: none"""
@@ -60,7 +60,7 @@ class ViewConfig:
     """side of a crop as a share of the picture's: first, and last, linear in the steps"""
     crop_side: Side = 224
     """pixels to which a crop is scaled"""
-    noise: NonNegative = 0.0
+    noise: NonNegative = 0.05
     """standard deviation of white noise"""
 
 
@@ -68,9 +68,10 @@ class ViewConfig:
 class UnitScheduleConfig:
     """Size, steps, and when a unit is done."""
 
-    size: Side = 128
-    """side of the square picture in pixels"""
-    steps: Count = 512
+    size: Side | None = None
+    """side in pixels of the square picture, or the long side; None: 160, or more where the network
+    needs it"""
+    steps: Count = 256
     """steps a unit takes, at most"""
     least: Count = 1
     """steps a unit takes at least, with `flat`"""
@@ -92,6 +93,8 @@ class VisualizeConfig:
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(pooling="native"))
     parameter: ParameterConfig = field(default_factory=ParameterConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
+    pictures: Count = 1
+    """pictures of each unit, which are to differ"""
     cosine: NonNegative = 2.0
     """power of the cosine that a direction's dot product is multiplied by"""
     diversity: NonNegative = 100.0

@@ -1,0 +1,282 @@
+"""`styler visualize`: what units of a network look for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from styler.cli import completion, console
+from styler.cli.completion import DEVICES, backbones, complete
+from styler.errors import ExitCode
+
+if TYPE_CHECKING:
+    from styler.cli.rerun import Rerun
+    from styler.config import Resolved, VisualizeConfig
+    from styler.features import Extractor
+
+LOOK = "Look"
+SIZE = "Size and effort"
+NETWORK = "Network and machine"
+OUTPUT = "Output"
+
+
+@console.guarded
+def command(
+    units: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="UNIT...",
+            help="LAYER:CHANNEL, LAYER:FIRST-LAST, LAYER:all, logits:LABEL, LAYER; see below.",
+        ),
+    ],
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            "-p",
+            help="A recipe's name, or a TOML file: see `styler presets list`.",
+            rich_help_panel=LOOK,
+            autocompletion=completion.presets("visualize"),
+        ),
+    ] = "default",
+    pictures: Annotated[
+        int | None,
+        typer.Option(
+            "--pictures", "-n", help="Pictures of each unit, which differ.", rich_help_panel=LOOK
+        ),
+    ] = None,
+    between: Annotated[
+        int, typer.Option(help="Pictures from A to B for A..B.", rich_help_panel=LOOK)
+    ] = 5,
+    parameter: Annotated[
+        str | None,
+        typer.Option(
+            help="pixels, fourier or maco.",
+            rich_help_panel=LOOK,
+            autocompletion=completion.choices("parameter.kind", "visualize"),
+        ),
+    ] = None,
+    alpha: Annotated[
+        bool, typer.Option("--alpha", help="Transparent where it does not matter.")
+    ] = False,
+    spectrum_from: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            help="Folder of pictures whose spectrum maco takes.",
+            rich_help_panel=LOOK,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of all randomness.", rich_help_panel=LOOK)
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the square pictures in pixels.", rich_help_panel=SIZE),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each unit, at most.", rich_help_panel=SIZE)
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Units at a time; 0 for what suits the machine.", rich_help_panel=SIZE),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Step size of the optimiser.", rich_help_panel=SIZE)
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="A registered network, torchvision:NAME, timm:NAME or package.module:factory; "
+            "see `styler weights list`.",
+            rich_help_panel=NETWORK,
+            autocompletion=backbones,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, help="A weights file for the backbone.", rich_help_panel=NETWORK
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=NETWORK,
+            autocompletion=complete(*DEVICES),
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, fp32 or bf16.",
+            rich_help_panel=NETWORK,
+            autocompletion=completion.choices("runtime.precision", "visualize"),
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting: `styler presets show visualize/default --all`.",
+            rich_help_panel=NETWORK,
+            autocompletion=completion.settings("visualize"),
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            readable=False,
+            help="Folder, or a picture's file for one picture \\[default: visualize-BACKBONE].",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    natural: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            help="Folder of photographs to compare with; the strongest is shown beside each unit.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    animation: Annotated[
+        Path | None,
+        typer.Option(
+            "--animate",
+            readable=False,
+            help="How they came to be: .mp4, .gif, .webp or .png.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="What would be done, and for how long.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Only errors and the paths.", rich_help_panel=OUTPUT),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Show what units of a network look for, by pictures that excite them most.
+
+    [bold]Units:[/] relu4_1:37 a channel, relu4_1:0-63 or relu4_1:all many, relu4_1:37@centre one
+    neuron, logits:goldfish a class, relu4_1 a whole layer, relu4_1:vector.npy or
+    relu4_1:photos/ a direction, relu4_1:-37 a channel to silence, A+B or 0.5*A+B joined,
+    A..B from one to another.
+
+    [bold]Examples:[/]
+
+      styler visualize relu3_1:0-15
+
+      styler visualize logits:goldfish logits:"school bus" --backbone squeezenet1_0
+
+      styler visualize relu4_1:37 --pictures 4 --animate growing.gif
+
+    Units that are there already, made with the same settings, are not made again: an
+    interrupted run goes on where it was.
+    """
+    from styler.cli.unit_run import UnitRun
+    from styler.config import VisualizeConfig, parse_set, resolve
+    from styler.presets import load_preset
+
+    console.mode.quiet, console.mode.json = quiet, json
+    flags: dict[str, tuple[str, Any]] = {
+        "--pictures": ("pictures", pictures),
+        "--parameter": ("parameter.kind", parameter),
+        "--alpha": ("parameter.alpha", alpha or None),
+        "--spectrum-from": ("parameter.spectrum", str(spectrum_from) if spectrum_from else None),
+        "--seed": ("runtime.seed", seed),
+        "--size": ("schedule.size", size),
+        "--steps": ("schedule.steps", steps),
+        "--batch": ("schedule.batch", batch),
+        "--lr": ("optimizer.lr", lr),
+        "--backbone": ("backbone.name", backbone),
+        "--weights": ("backbone.weights", str(weights) if weights else None),
+        "--device": ("runtime.device", device),
+        "--precision": ("runtime.precision", precision),
+    }
+    recipe = load_preset(preset, "visualize")
+    resolved = resolve(
+        (f"preset {recipe.name}", recipe.values),
+        ("--set", parse_set(set_ or [])),
+        *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
+        root=VisualizeConfig,
+    )
+    extractor = _load(resolved)
+    from styler.units import parse_units
+    from styler.visualize_job import VisualizeJob
+
+    job = VisualizeJob(
+        units=parse_units(units, extractor, between=between),
+        output=output or Path(f"visualize-{re.sub(r'[^A-Za-z0-9._-]+', '-', extractor.name)}"),
+        resolved=resolved,
+        overwrite=overwrite,
+        natural=natural,
+        animation=animation,
+    )
+    run = UnitRun(job, extractor)
+    if dry_run:
+        run.plan()
+    elif not run.go():
+        raise typer.Exit(int(ExitCode.INTERRUPTED))
+
+
+def _load(resolved: Resolved[VisualizeConfig]) -> Extractor:
+    """The network, with what a person should know of it said."""
+    from styler.network import extractor_for
+    from styler.runtime import precision_name
+
+    with console.downloads() as progress:
+        extractor = extractor_for(resolved.config, progress)
+    console.note(
+        f"backbone {extractor.name} ({extractor.device.type}, {precision_name(extractor.dtype)})"
+    )
+    if extractor.notice:
+        console.note(extractor.notice)
+    return extractor
+
+
+def again(job: Rerun) -> None:
+    """Make one picture of a unit again."""
+    from styler.cli.unit_run import UnitRun
+    from styler.errors import BackboneError
+    from styler.units import parse_units
+    from styler.visualize_job import VisualizeJob
+
+    resolved = job.resolved()
+    extractor = _load(resolved)
+    if job.weights_sha256 not in (None, extractor.weights_sha256):
+        raise BackboneError(
+            f"the weights of {extractor.name} are {extractor.weights_sha256[:16]}, "
+            f"the recipe was made with {job.recipe.weights_sha256[:16]}",
+            "bring those with `styler weights import FILE`, or go on with --force",
+        )
+    name, _, number = (job.recipe.subject or "").partition(" #")
+    made = VisualizeJob(
+        units=parse_units([name], extractor),
+        output=job.output,
+        resolved=resolved,
+        overwrite=job.overwrite,
+        number=int(number or 1),
+    )
+    UnitRun(made, extractor, stop_after=job.stop_after).go()
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the command of this module."""
+    parent.command("visualize", no_args_is_help=True)(command)

@@ -1,0 +1,422 @@
+"""Units of a network become picture files, a labelled grid, and an index, one at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+
+from styler.activation import Unit
+from styler.config import Resolved, VisualizeConfig, flatten
+from styler.directions import pictures_in
+from styler.engine import RunResult
+from styler.errors import ConfigError, ImageError, OutputError, UsageError
+from styler.features import Extractor
+from styler.images import (
+    WRITABLE_EXTENSIONS,
+    AnimationWriter,
+    check_animation,
+    check_output,
+    read_picture,
+    read_recipe,
+    write_picture,
+)
+from styler.images.output import write_atomically
+from styler.quality import Quality, judge, strongest_natural
+from styler.report.provenance import Recipe, config_record, decode, encode
+from styler.report.sheets import unit_grid
+from styler.results import make_recipe
+from styler.units import file_stem
+from styler.visualize import Shown, UnitsEvent, check_views, picture_side, visualize
+
+GRID = "grid.png"
+"""All units on one sheet."""
+INDEX = "index.json"
+"""What is known of every unit, for programs."""
+FRAMES = 48
+"""Frames of an animation."""
+FRAMES_PER_SECOND = 12
+GRID_SIDE = 160
+"""Pixels of a cell, unless the pictures are smaller."""
+_MACHINE = ("runtime.device", "runtime.precision", "backbone.weights", "schedule.batch")
+"""Settings that change nothing of what a picture shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualizeJob:
+    """What to show and where to put it.
+
+    Args:
+        units: what to show.
+        output: a folder; or a picture's file, for one picture.
+        resolved: all settings.
+        overwrite: replace existing files.
+        natural: a folder of photographs that units are compared with.
+        animation: a file for the pictures coming to be.
+        number: which picture of a unit is wanted, from 1, when only one of several is; None for
+            all.
+    """
+
+    units: Sequence[Unit]
+    output: Path
+    resolved: Resolved[VisualizeConfig]
+    overwrite: bool = False
+    natural: Path | None = None
+    animation: Path | None = None
+    number: int | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether the output is a picture's file."""
+        return self.output.suffix.lower() in WRITABLE_EXTENSIONS
+
+    def files(self, unit: Unit) -> list[Path]:
+        """Where the pictures of a unit go."""
+        count = self.resolved.config.pictures
+        if self.single:
+            return [self.output] * (1 if self.number else count)
+        stem = file_stem(unit)
+        if count == 1:
+            return [self.output / f"{stem}.png"]
+        return [self.output / f"{stem}_{number}.png" for number in range(1, count + 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A unit in the index.
+
+    Args:
+        unit: its name.
+        files: its pictures, from the index's folder.
+        steps: taken.
+        finished: whether those were all.
+        quality: of its first picture.
+        strongest: the photograph that excites it most, from the index's folder.
+    """
+
+    unit: str
+    files: list[str]
+    steps: int
+    finished: bool
+    quality: Quality | None = None
+    strongest: str | None = None
+
+
+def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
+    """Refuse what cannot be done, and tell which units are still to be done.
+
+    Args:
+        job: what to show.
+        extractor: the network.
+
+    Returns:
+        The units without those that are there already, made with the same settings and weights.
+
+    Raises:
+        UsageError: several pictures for one file.
+        OutputError: a file is in the way, or could not be written.
+        ImageError: pictures would be too small for a layer.
+        ConfigError: there is nothing to do.
+    """
+    check_views(extractor, job.resolved.config, job.units)
+    stems = [path for unit in job.units for path in job.files(unit)]
+    if len(stems) > 1 and job.single and job.number is None:
+        raise UsageError(
+            f"{len(stems)} pictures cannot all be {job.output}", "name a folder with -o"
+        )
+    if job.animation is not None:
+        check_animation(job.animation, overwrite=job.overwrite)
+    if job.natural is not None and next(iter(pictures_in(job.natural)), None) is None:
+        raise ImageError(f"no pictures in {job.natural}", "name a folder of photographs")
+    if not job.single:
+        _check_folder(job.output)
+    missing = []
+    for unit in job.units:
+        if job.overwrite or not all(_is_there(job, extractor, p, unit) for p in job.files(unit)):
+            missing.append(unit)
+            for path in job.files(unit):
+                if path.parent.is_dir():
+                    check_output(path, overwrite=job.overwrite or _is_part(path, unit))
+    return missing
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, expected a folder", "name another with -o")
+    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not os.access(above, os.W_OK):
+        raise OutputError(f"cannot write into {above}", "name another folder with -o")
+
+
+def _recipe_in(path: Path) -> Recipe | None:
+    try:
+        text = read_recipe(path) if path.exists() else None
+        return decode(text, path) if text is not None else None
+    except ImageError:
+        return None
+
+
+def _is_part(path: Path, unit: Unit) -> bool:
+    """Whether a file is an unfinished picture of a unit, which may be replaced."""
+    recipe = _recipe_in(path)
+    return recipe is not None and _same_unit(recipe, unit) and not _finished(recipe)
+
+
+def _same_unit(recipe: Recipe, unit: Unit) -> bool:
+    return recipe.kind == "visualize" and (recipe.subject or "").partition(" #")[0] == unit.name
+
+
+def _finished(recipe: Recipe) -> bool:
+    flat = recipe.config.get("schedule.flat", 0.0)
+    least = recipe.config.get("schedule.least", 1) if flat else recipe.outcome.planned
+    return bool(recipe.outcome.done >= min(least, recipe.outcome.planned))
+
+
+def _is_there(job: VisualizeJob, extractor: Extractor, path: Path, unit: Unit) -> bool:
+    recipe = _recipe_in(path)
+    if recipe is None or not _same_unit(recipe, unit) or not _finished(recipe):
+        return False
+    wanted = msgspec.to_builtins(config_record(job.resolved))
+    same = all(
+        recipe.config.get(key) == value for key, value in wanted.items() if key not in _MACHINE
+    )
+    return same and recipe.weights_sha256 == extractor.weights_sha256
+
+
+def run(
+    job: VisualizeJob,
+    extractor: Extractor,
+    missing: Sequence[Unit],
+    *,
+    told: Callable[[Entry], None] | None = None,
+    callbacks: Sequence[Callable[[UnitsEvent], None]] = (),
+    looked: Callable[[int], None] | None = None,
+    should_stop: Callable[[int], bool] | None = None,
+) -> list[Entry]:
+    """Show the units and write everything.
+
+    Args:
+        job: what to show.
+        extractor: the network.
+        missing: the units that are not there yet, from `check_job`.
+        told: called with each unit as soon as it is written.
+        callbacks: called after steps.
+        looked: called with the number of photographs looked at.
+        should_stop: asked after each step; True ends the run, and what there is is written.
+
+    Returns:
+        An entry for each unit that is there.
+    """
+    config = job.resolved.config
+    found = {}
+    if job.natural is not None:
+        side = picture_side(extractor, config, job.units)
+        files = list(pictures_in(job.natural))
+        found = strongest_natural(job.units, files, extractor, side=side, progress=looked)
+    writer = _Writer(job, extractor, {name: value for name, (value, _) in found.items()}, told)
+    writer.strongest = {name: path for name, (_, path) in found.items()}
+    shown = (
+        visualize(
+            missing,
+            extractor,
+            config,
+            snapshots=FRAMES if job.animation else 0,
+            done=writer.take,
+            callbacks=callbacks,
+            should_stop=should_stop,
+        )
+        if missing
+        else []
+    )
+    entries = writer.all_entries()
+    if not job.single and entries:
+        _write_grid(job, entries)
+        _write_index(job, extractor, entries)
+    if job.animation is not None and shown:
+        animate(job.animation, shown, overwrite=job.overwrite)
+    return entries
+
+
+class _Writer:
+    """Writes each unit as soon as it is done."""
+
+    def __init__(
+        self,
+        job: VisualizeJob,
+        extractor: Extractor,
+        natural: Mapping[str, float],
+        told: Callable[[Entry], None] | None,
+    ) -> None:
+        self.job = job
+        self.extractor = extractor
+        self.natural = natural
+        self.told = told
+        self.strongest: Mapping[str, Path] = {}
+        self.entries: dict[str, Entry] = {}
+
+    def take(self, one: Shown) -> None:
+        """Judge and write one unit."""
+        job = self.job
+        (quality,) = judge([one.unit], one.images[:1], self.extractor, natural=self.natural or None)
+        files, several = job.files(one.unit), len(one.images) > 1
+        wanted = [job.number] if job.number else range(1, len(one.images) + 1)
+        for path, number in zip(files, wanted, strict=True):
+            image = one.images[number - 1 : number]
+            subject = one.unit.name + (f" #{number}" if several else "")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(
+                path,
+                image[:, :3],
+                alpha=image[:, 3:] if image.shape[1] == 4 else None,
+                recipe=encode(self._recipe(one, path, subject, quality)),
+                overwrite=True,  # what must not be replaced was refused before the work
+            )
+        entry = Entry(
+            unit=one.unit.name,
+            files=[path.name for path in files],
+            steps=one.steps,
+            finished=one.finished,
+            quality=quality,
+            strongest=self._strongest(one.unit.name),
+        )
+        self.entries[one.unit.name] = entry
+        if self.told:
+            self.told(entry)
+
+    def _strongest(self, name: str) -> str | None:
+        path = self.strongest.get(name)
+        if path is None:
+            return None
+        folder = self.job.output.parent if self.job.single else self.job.output
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+    def _recipe(self, one: Shown, path: Path, subject: str, quality: Quality) -> Recipe:
+        planned = self.job.resolved.config.schedule.steps
+        numbers = dataclasses.asdict(quality)
+        losses = {k: float(v) for k, v in numbers.items() if isinstance(v, (int, float))}
+        run = RunResult(
+            image=one.images[:1],
+            done=one.steps,
+            planned=planned,
+            evaluations=one.steps,
+            recoveries=0,
+            trace=[(one.steps, -quality.clean, losses)],
+            stopped=not one.finished,
+            seconds=one.seconds,
+        )
+        recipe = make_recipe(
+            "visualize",
+            output=path,
+            pictures={},
+            size=(one.images.shape[-2], one.images.shape[-1]),
+            bit_depth=8,
+            extractor=self.extractor,
+            run=run,
+            resolved=self.job.resolved,
+        )
+        return dataclasses.replace(recipe, subject=subject)
+
+    def all_entries(self) -> list[Entry]:
+        """Of every unit that is there, those of earlier runs among them."""
+        known = _read_index(self.job)
+        entries = []
+        for unit in self.job.units:
+            entry = self.entries.get(unit.name)
+            if entry is None and all(path.is_file() for path in self.job.files(unit)):
+                files = [path.name for path in self.job.files(unit)]
+                recipe = _recipe_in(self.job.files(unit)[0])
+                entry = known.get(unit.name) or Entry(
+                    unit=unit.name,
+                    files=files,
+                    steps=recipe.outcome.done if recipe else 0,
+                    finished=recipe is not None and _finished(recipe),
+                )
+            if entry is not None:
+                entries.append(entry)
+        return entries
+
+
+def _read_index(job: VisualizeJob) -> dict[str, Entry]:
+    """The entries of an earlier run; none where there is no index that can be read."""
+    try:
+        record = json.loads((job.output / INDEX).read_text(encoding="utf-8"))
+        entries = msgspec.convert(record["units"], list[Entry])
+    except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError):
+        return {}
+    return {entry.unit: entry for entry in entries}
+
+
+def _write_index(job: VisualizeJob, extractor: Extractor, entries: Sequence[Entry]) -> None:
+    record = {
+        "backbone": extractor.name,
+        "weights_sha256": extractor.weights_sha256,
+        "settings": dict(flatten(job.resolved.config)),
+        "units": msgspec.to_builtins(list(entries)),
+    }
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    write_atomically(job.output / INDEX, text.encode())
+
+
+def _write_grid(job: VisualizeJob, entries: Sequence[Entry]) -> None:
+    cells: list[tuple[str, Tensor]] = []
+    for entry in entries:
+        for number, name in enumerate(entry.files):
+            label = entry.unit if number == 0 else f"#{number + 1}"
+            dead = " (dead)" if number == 0 and entry.quality and entry.quality.dead else ""
+            picture = read_picture(job.output / name)
+            cells.append((label + dead, _on_grey(picture.pixels, picture.alpha)))
+        if entry.strongest is not None:
+            photograph = read_picture(job.output / entry.strongest).pixels
+            cells.append(("strongest photograph", centred(photograph)))
+    each = len(entries[0].files) + (entries[0].strongest is not None)
+    columns = None if each == 1 else each * max(1, round((1.5 * len(cells)) ** 0.5 / each))
+    sheet = unit_grid(cells, side=min(GRID_SIDE, cells[0][1].shape[-1]), columns=columns)
+    write_picture(job.output / GRID, sheet, overwrite=True)
+
+
+def centred(picture: Tensor) -> Tensor:
+    """The largest centred square of a picture, (1, C, S, S)."""
+    height, width = picture.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[..., top : top + side, left : left + side]
+
+
+def _on_grey(pixels: Tensor, alpha: Tensor | None) -> Tensor:
+    return pixels if alpha is None else alpha * pixels + (1 - alpha) * 0.5
+
+
+def animate(path: Path, shown: Sequence[Shown], *, overwrite: bool = False) -> None:
+    """Write how pictures came to be, all on one grid.
+
+    Args:
+        path: an animation's file.
+        shown: with frames.
+        overwrite: replace an existing file.
+
+    Raises:
+        ConfigError: there are no frames.
+        OutputError: the file cannot be written.
+    """
+    count = max((len(one.frames) for one in shown), default=0)
+    if not count:
+        raise ConfigError("nothing came to be: no frames", "take more steps")
+    with AnimationWriter(path, fps=FRAMES_PER_SECOND, overwrite=overwrite) as writer:
+        for number in range(count):
+            cells = []
+            for one in shown:
+                frames = one.frames or (torch.zeros(3, 1, 1, dtype=torch.uint8),)
+                frame = frames[min(number, len(frames) - 1)][None].float() / 255
+                alpha = frame[:, 3:] if frame.shape[1] == 4 else None
+                cells.append((one.unit.name, _on_grey(frame[:, :3], alpha)))
+            side = (
+                min(GRID_SIDE, cells[0][1].shape[-1]) if len(cells) > 1 else cells[0][1].shape[-1]
+            )
+            writer.add(unit_grid(cells, side=side))
