@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import torch
-from torch import Tensor
 
 from styler.activation import Unit
-from styler.config import Resolved, VisualizeConfig, flatten
+from styler.config import Resolved, VisualizeConfig
 from styler.directions import pictures_in
 from styler.engine import RunResult
-from styler.errors import ConfigError, ImageError, OutputError, UsageError
+from styler.errors import ImageError, OutputError, UsageError
 from styler.features import Extractor
 from styler.images import (
     WRITABLE_EXTENSIONS,
-    AnimationWriter,
     check_animation,
     check_output,
-    read_picture,
     read_recipe,
     write_picture,
 )
-from styler.images.output import write_atomically
 from styler.quality import Quality, judge, strongest_natural
 from styler.report.provenance import Recipe, config_record, decode, encode
-from styler.report.sheets import unit_grid
+from styler.report.units import FRAMES, Entry, animate, read_index, write_grid, write_index
 from styler.results import make_recipe
 from styler.units import file_stem
 from styler.visualize import Shown, UnitsEvent, check_views, picture_side, visualize
 
-GRID = "grid.png"
-"""All units on one sheet."""
-INDEX = "index.json"
-"""What is known of every unit, for programs."""
-FRAMES = 48
-"""Frames of an animation."""
-FRAMES_PER_SECOND = 12
-GRID_SIDE = 160
-"""Pixels of a cell, unless the pictures are smaller."""
 _MACHINE = ("runtime.device", "runtime.precision", "backbone.weights", "schedule.batch")
 """Settings that change nothing of what a picture shows."""
 
@@ -86,27 +71,6 @@ class VisualizeJob:
         if count == 1:
             return [self.output / f"{stem}.png"]
         return [self.output / f"{stem}_{number}.png" for number in range(1, count + 1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A unit in the index.
-
-    Args:
-        unit: its name.
-        files: its pictures, from the index's folder.
-        steps: taken.
-        finished: whether those were all.
-        quality: of its first picture.
-        strongest: the photograph that excites it most, from the index's folder.
-    """
-
-    unit: str
-    files: list[str]
-    steps: int
-    finished: bool
-    quality: Quality | None = None
-    strongest: str | None = None
 
 
 def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
@@ -237,8 +201,8 @@ def run(
     )
     entries = writer.all_entries()
     if not job.single and entries:
-        _write_grid(job, entries)
-        _write_index(job, extractor, entries)
+        write_grid(job.output, entries)
+        write_index(job.output, extractor, job.resolved, entries)
     if job.animation is not None and shown:
         animate(job.animation, shown, overwrite=job.overwrite)
     return entries
@@ -325,7 +289,7 @@ class _Writer:
 
     def all_entries(self) -> list[Entry]:
         """Of every unit that is there, those of earlier runs among them."""
-        known = _read_index(self.job)
+        known = read_index(self.job.output)
         entries = []
         for unit in self.job.units:
             entry = self.entries.get(unit.name)
@@ -341,82 +305,3 @@ class _Writer:
             if entry is not None:
                 entries.append(entry)
         return entries
-
-
-def _read_index(job: VisualizeJob) -> dict[str, Entry]:
-    """The entries of an earlier run; none where there is no index that can be read."""
-    try:
-        record = json.loads((job.output / INDEX).read_text(encoding="utf-8"))
-        entries = msgspec.convert(record["units"], list[Entry])
-    except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError):
-        return {}
-    return {entry.unit: entry for entry in entries}
-
-
-def _write_index(job: VisualizeJob, extractor: Extractor, entries: Sequence[Entry]) -> None:
-    record = {
-        "backbone": extractor.name,
-        "weights_sha256": extractor.weights_sha256,
-        "settings": dict(flatten(job.resolved.config)),
-        "units": msgspec.to_builtins(list(entries)),
-    }
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    write_atomically(job.output / INDEX, text.encode())
-
-
-def _write_grid(job: VisualizeJob, entries: Sequence[Entry]) -> None:
-    cells: list[tuple[str, Tensor]] = []
-    for entry in entries:
-        for number, name in enumerate(entry.files):
-            label = entry.unit if number == 0 else f"#{number + 1}"
-            dead = " (dead)" if number == 0 and entry.quality and entry.quality.dead else ""
-            picture = read_picture(job.output / name)
-            cells.append((label + dead, _on_grey(picture.pixels, picture.alpha)))
-        if entry.strongest is not None:
-            photograph = read_picture(job.output / entry.strongest).pixels
-            cells.append(("strongest photograph", centred(photograph)))
-    each = len(entries[0].files) + (entries[0].strongest is not None)
-    columns = None if each == 1 else each * max(1, round((1.5 * len(cells)) ** 0.5 / each))
-    sheet = unit_grid(cells, side=min(GRID_SIDE, cells[0][1].shape[-1]), columns=columns)
-    write_picture(job.output / GRID, sheet, overwrite=True)
-
-
-def centred(picture: Tensor) -> Tensor:
-    """The largest centred square of a picture, (1, C, S, S)."""
-    height, width = picture.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture[..., top : top + side, left : left + side]
-
-
-def _on_grey(pixels: Tensor, alpha: Tensor | None) -> Tensor:
-    return pixels if alpha is None else alpha * pixels + (1 - alpha) * 0.5
-
-
-def animate(path: Path, shown: Sequence[Shown], *, overwrite: bool = False) -> None:
-    """Write how pictures came to be, all on one grid.
-
-    Args:
-        path: an animation's file.
-        shown: with frames.
-        overwrite: replace an existing file.
-
-    Raises:
-        ConfigError: there are no frames.
-        OutputError: the file cannot be written.
-    """
-    count = max((len(one.frames) for one in shown), default=0)
-    if not count:
-        raise ConfigError("nothing came to be: no frames", "take more steps")
-    with AnimationWriter(path, fps=FRAMES_PER_SECOND, overwrite=overwrite) as writer:
-        for number in range(count):
-            cells = []
-            for one in shown:
-                frames = one.frames or (torch.zeros(3, 1, 1, dtype=torch.uint8),)
-                frame = frames[min(number, len(frames) - 1)][None].float() / 255
-                alpha = frame[:, 3:] if frame.shape[1] == 4 else None
-                cells.append((one.unit.name, _on_grey(frame[:, :3], alpha)))
-            side = (
-                min(GRID_SIDE, cells[0][1].shape[-1]) if len(cells) > 1 else cells[0][1].shape[-1]
-            )
-            writer.add(unit_grid(cells, side=side))

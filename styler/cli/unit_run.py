@@ -12,8 +12,9 @@ from styler.cli.interrupt import stop_on_signal
 
 if TYPE_CHECKING:
     from styler.features import Extractor
+    from styler.report.units import Entry
     from styler.visualize import UnitsEvent
-    from styler.visualize_job import Entry, VisualizeJob
+    from styler.visualize_job import VisualizeJob
 
 SAMPLE_STEPS = 3
 """Steps that a dry run takes to see how fast the machine is."""
@@ -42,7 +43,8 @@ class UnitRun:
 
     def go(self) -> bool:
         """Do it; False when it was interrupted."""
-        from styler.visualize_job import GRID, run
+        from styler.report.units import GRID
+        from styler.visualize_job import run
 
         there = len(self.job.units) - len(self.missing)
         if there:
