@@ -24,6 +24,12 @@ STRIDES = 2688
 stride (1 to 128 in powers of two, 3, 6, 7, 12, 14, 28), which then adds the same number of units
 however a network rounds. It keeps windows of 7 and of 12 units whole."""
 
+_FEW = 2
+"""So few units may grow by any factor with twice the side, where a network pads nothing."""
+
+_NEARLY = 0.9
+"""Of the growth of the image's area: a token for the class does not grow."""
+
 _HEADS = ("out", "logits")
 """Names under which networks that give several tensors have their main one."""
 
@@ -146,7 +152,18 @@ class Probe(Generic[Key]):
             return False
         if large is None:  # a side that does not divide the image's is a number of tokens
             return len(small) == 2 or (small[2] == small[3] and self.side % small[2] == 0)
-        return small[:2] == large[:2] and len(small) == len(large)
+        if len(small) != len(large) or small[:2] != large[:2]:
+            return False
+        return len(small) == 2 or self._grows_as_a_map(small[2:], large[2:])
+
+    def _grows_as_a_map(self, small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+        """Whether two sides grow as those of an image; numbers of tokens grow as its area."""
+        if small == large:
+            return small[0] == small[1] <= self.side
+        if (small[0] == large[0]) != (small[1] == large[1]):
+            return False
+        area = (1 + self.more / self.side) ** 2
+        return small[1] <= _FEW or large[1] < _NEARLY * area * small[1]
 
     def is_fixed(self, key: Key) -> bool:
         """Whether it can be had of images of one size only."""

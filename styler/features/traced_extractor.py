@@ -80,7 +80,7 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
         hollow = hollow_copy(self._traced.model)
         found = _probe(self._traced, hollow, spec.native_side)
         place(model, device, dtype)
-        if spec.architecture == "module":
+        if spec.architecture != "torchvision":
             _compare(self._traced, found.side, device, dtype)
         if resolve_pooling(spec, pooling) == "average":
             average_pools(self._traced, spec.name)
