@@ -22,14 +22,20 @@ class Level:
 
 
 def fit_edge(size: tuple[int, int], side: int, edge: str) -> tuple[int, int]:
-    """A size of the same aspect whose long or short edge is `side`.
+    """A size of the same aspect whose long or short edge, or whose width, is `side`.
 
     Example:
         >>> fit_edge((600, 800), 400, "long"), fit_edge((600, 800), 300, "short")
         ((300, 400), (300, 400))
+        >>> fit_edge((800, 600), 300, "width")
+        (400, 300)
     """
-    long_side = side if edge == "long" else round(side * max(size) / min(size))
-    return fit_long_side(size, long_side)
+    return fit_long_side(size, round(side * max(size) / edge_of(size, edge)))
+
+
+def edge_of(size: tuple[int, int], edge: str) -> int:
+    """The `long` or the `short` side of a (height, width), or its `width`."""
+    return {"long": max(size), "short": min(size), "width": size[1]}[edge]
 
 
 def output_size(content: tuple[int, int], config: ScheduleConfig) -> tuple[int, int]:

@@ -195,9 +195,9 @@ def can_redraw() -> bool:
     return err.is_terminal and not err.is_dumb_terminal
 
 
-def _describe(step: StepEvent) -> str:
+def _describe(step: StepEvent, noun: str) -> str:
     height, width = step.size
-    return f"scale {step.level + 1}/{step.levels}  {width}×{height}"
+    return f"{noun} {step.level + 1}/{step.levels}  {width}×{height}"
 
 
 class _Remaining:
@@ -222,7 +222,7 @@ class _Remaining:
 
 
 @contextlib.contextmanager
-def progress(work: list[float]) -> Iterator[Callable[[StepEvent], None]]:
+def progress(work: list[float], noun: str = "scale") -> Iterator[Callable[[StepEvent], None]]:
     """Show an optimisation's steps; yields the callback that receives them.
 
     A bar on a terminal, a line now and then elsewhere, JSON events with ``--json``, nothing with
@@ -230,6 +230,7 @@ def progress(work: list[float]) -> Iterator[Callable[[StepEvent], None]]:
 
     Args:
         work: relative cost of each scale.
+        noun: what the scales are called.
     """
     remaining = _Remaining(work)
     if mode.json:
@@ -237,9 +238,9 @@ def progress(work: list[float]) -> Iterator[Callable[[StepEvent], None]]:
     elif mode.quiet:
         yield lambda step: None
     elif can_redraw():
-        yield from _bar(remaining)
+        yield from _bar(remaining, noun)
     else:
-        yield _lines(remaining)
+        yield _lines(remaining, noun)
 
 
 def _step_fields(step: StepEvent) -> dict[str, Any]:
@@ -247,7 +248,7 @@ def _step_fields(step: StepEvent) -> dict[str, Any]:
     return {**{name: getattr(step, name) for name in names}, "seconds": round(step.seconds, 3)}
 
 
-def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
+def _bar(remaining: _Remaining, noun: str) -> Iterator[Callable[[StepEvent], None]]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
@@ -264,7 +265,7 @@ def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
                 task,
                 completed=step.done,
                 total=step.planned,
-                description=f"{_describe(step)}  loss {step.total:.3g}",
+                description=f"{_describe(step, noun)}  loss {step.total:.3g}",
                 count=f"{step.done}/{step.planned}",
                 left=remaining(step),
             )
@@ -272,7 +273,7 @@ def _bar(remaining: _Remaining) -> Iterator[Callable[[StepEvent], None]]:
         yield show
 
 
-def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
+def _lines(remaining: _Remaining, noun: str) -> Callable[[StepEvent], None]:
     last = time.monotonic()
 
     def show(step: StepEvent) -> None:
@@ -282,7 +283,7 @@ def _lines(remaining: _Remaining) -> Callable[[StepEvent], None]:
             return
         last = time.monotonic()
         losses = "  ".join(f"{name} {value:.3g}" for name, value in step.losses.items())
-        err.print(f"step {step.done}/{step.planned}  {_describe(step)}  {losses}  {left}")
+        err.print(f"step {step.done}/{step.planned}  {_describe(step, noun)}  {losses}  {left}")
 
     return show
 

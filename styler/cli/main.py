@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from styler import __version__
-from styler.cli import console, inspect, presets, recipes, transfer, visualize, weights
+from styler.cli import console, dream, inspect, presets, recipes, transfer, visualize, weights
 from styler.cli.streams import prepare_streams
 from styler.cli.usage import Group
 
@@ -51,18 +51,20 @@ def options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Neural style transfer on real photographs and paintings.
+    """Neural style transfer and DeepDream on real photographs and paintings.
 
     [bold]Examples:[/]
 
       styler transfer photo.jpg painting.jpg
+
+      styler dream photo.jpg
 
       styler presets list
     """
     console.reset(debug=debug)
 
 
-for module in (transfer, visualize, recipes, presets, weights, inspect):
+for module in (transfer, dream, visualize, recipes, presets, weights, inspect):
     module.register(app)
 
 

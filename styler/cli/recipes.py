@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styler.cli import console, transfer, visualize
+from styler.cli import console, dream, transfer, visualize
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
 from styler.cli.rerun import Rerun, find_sources
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOVED = "What has moved or changed since"
 
 RERUNS: Mapping[str, Callable[[Rerun], object]] = MappingProxyType(
-    {"transfer": transfer.again, "visualize": visualize.again}
+    {"transfer": transfer.again, "dream": dream.again, "visualize": visualize.again}
 )
 """What makes a picture of a kind again."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -12,13 +14,27 @@ from styler.cli.interrupt import stop_on_signal
 from styler.errors import BackboneError, ExitCode
 
 if TYPE_CHECKING:
+    from styler.engine import Callback
+    from styler.features import Extractor
     from styler.jobs import Prepared, TransferJob
     from styler.results import Finished
     from styler.schedule import Level
-    from styler.transfer import Problem
 
 SAMPLE_STEPS = 3
 """Steps that a dry run takes at the coarsest scale to see how fast the machine is."""
+
+
+class Solvable(Protocol):
+    """A picture to be made, whatever is wanted of it."""
+
+    def solve(
+        self,
+        *,
+        callbacks: Sequence[Callback] = (),
+        should_stop: Callable[[int], bool] | None = None,
+    ) -> object:
+        """Go through all scales."""
+        ...
 
 
 def run_job(
@@ -41,13 +57,13 @@ def run_job(
     planned = sum(level.steps for level in levels)
     with (
         stop_on_signal(planned if stop_after is None else stop_after) as stop,
-        console.progress(_work(levels)) as show,
+        console.progress(work_of(levels)) as show,
     ):
         finished = run(prepared, callbacks=[show], should_stop=stop)
     if finished is None:
         console.note("interrupted before the first step: nothing to save")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-    _report(finished)
+    report(finished)
     if stop.asked and finished.run.stopped:
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     return finished
@@ -59,47 +75,77 @@ def _prepare(job: TransferJob, weights_sha256: str | None = None) -> Prepared:
 
     with console.downloads() as progress:
         prepared = prepare(job, lambda config: extractor_for(config, progress))
-    found = prepared.problem.extractor.weights_sha256
-    if weights_sha256 not in (None, found):
-        raise BackboneError(
-            f"the weights of {prepared.problem.extractor.name} are {found[:16]}, "
-            f"the recipe was made with {str(weights_sha256)[:16]}",
-            "bring those with `styler weights import FILE`, or go on with --force",
-        )
+    check_weights(prepared.problem.extractor, weights_sha256)
     _announce(prepared)
     return prepared
 
 
-def _announce(prepared: Prepared) -> None:
-    """Say which network was taken and what will be made."""
+def check_weights(extractor: Extractor, wanted: str | None) -> None:
+    """Make sure that a picture is made again with the weights of then.
+
+    Args:
+        extractor: the network.
+        wanted: their digest; None for any.
+
+    Raises:
+        BackboneError: they are others.
+    """
+    found = extractor.weights_sha256
+    if wanted not in (None, found):
+        raise BackboneError(
+            f"the weights of {extractor.name} are {found[:16]}, "
+            f"the recipe was made with {str(wanted)[:16]}",
+            "bring those with `styler weights import FILE`, or go on with --force",
+        )
+
+
+def announce_network(extractor: Extractor, wanted: str) -> None:
+    """Say which network was taken, of a `wanted` one or of `auto`."""
     from styler.runtime import precision_name
 
-    job, extractor, finest = prepared.job, prepared.problem.extractor, prepared.problem.levels[-1]
     machine = f"{extractor.device.type}, {precision_name(extractor.dtype)}"
     console.note(f"backbone {extractor.name} ({machine})")
-    if job.resolved.config.backbone.name == "auto" and extractor.name == "vgg-lite":
+    if wanted == "auto" and extractor.name == "vgg-lite":
         console.note("for a better one: styler weights fetch vgg19, or --backbone vgg19")
+
+
+def announce_start(
+    extractor: Extractor, output: Path, levels: Sequence[Level], **more: object
+) -> None:
+    """The first event: what will be made with what."""
+    from styler.runtime import precision_name
+
+    console.event(
+        "start",
+        backbone=extractor.name,
+        device=str(extractor.device),
+        precision=precision_name(extractor.dtype),
+        output=str(output),
+        scales=[{"size": level.size, "steps": level.steps} for level in levels],
+        **more,
+    )
+
+
+def _announce(prepared: Prepared) -> None:
+    """Say which network was taken and what will be made."""
+    job, extractor, finest = prepared.job, prepared.problem.extractor, prepared.problem.levels[-1]
+    announce_network(extractor, job.resolved.config.backbone.name)
     content = prepared.content.size
     if finest.size != content and job.resolved.config.schedule.size is None:
         console.note(
             f"optimised at {finest.size[1]}×{finest.size[0]} and enlarged to the content's "
             f"{content[1]}×{content[0]}; --size {max(content)} optimises every pixel"
         )
-    console.event(
-        "start",
-        backbone=extractor.name,
-        device=str(extractor.device),
-        precision=precision_name(extractor.dtype),
-        output=str(job.output),
-        scales=[{"size": level.size, "steps": level.steps} for level in prepared.problem.levels],
-    )
+    announce_start(extractor, job.output, prepared.problem.levels)
 
 
-def _work(levels: list[Level]) -> list[float]:
+def work_of(levels: Sequence[Level]) -> list[float]:
+    """Relative cost of each scale."""
     return [float(level.steps * level.size[0] * level.size[1]) or 1.0 for level in levels]
 
 
-def _report(finished: Finished) -> None:
+def report(finished: Finished) -> None:
+    """Say how a picture came out, and where it is."""
     outcome = finished.recipe.outcome
     for notice in finished.notices:
         console.note(notice)
@@ -130,10 +176,10 @@ def show_plan(job: TransferJob) -> None:
 
     problem = _prepare(job).problem
     layers = {**problem.content_layers, **problem.style_layers}
-    seconds = _sample_step(problem)
+    seconds = sample_step(problem)
     if seconds is not None:
         coarsest = problem.levels[0].size
-        seconds *= sum(_work(problem.levels)) / (coarsest[0] * coarsest[1])
+        seconds *= sum(work_of(problem.levels)) / (coarsest[0] * coarsest[1])
     if console.mode.json:
         console.event("plan", seconds=seconds, output=str(job.output))
         return
@@ -150,7 +196,7 @@ def show_plan(job: TransferJob) -> None:
     console.say(f"output {job.output}")
 
 
-def _sample_step(problem: Problem) -> float | None:
+def sample_step(problem: Solvable) -> float | None:
     """Seconds of a step at the coarsest scale, after the first, which warms up."""
     ends: list[float] = []
     problem.solve(

@@ -19,6 +19,7 @@ from styler.cli.completion import (
     starts,
 )
 from styler.cli.running import run_job, show_plan
+from styler.cli.values import layer_weights, step_counts
 from styler.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -221,13 +222,13 @@ def command(
         "--style-scale": ("style.scale", style_scale),
         "--style-loss": ("style.loss", style_loss),
         "--style-weight": ("style.weight", style_weight),
-        "--style-layers": ("style.layers", _layers("--style-layers", style_layers)),
+        "--style-layers": ("style.layers", layer_weights("--style-layers", style_layers)),
         "--content-weight": ("content.weight", content_weight),
-        "--content-layers": ("content.layers", _layers("--content-layers", content_layers)),
+        "--content-layers": ("content.layers", layer_weights("--content-layers", content_layers)),
         "--smoothness": ("smoothness.weight", smoothness),
         "--seed": ("runtime.seed", seed),
         "--size": ("schedule.size", size),
-        "--steps": ("schedule.steps", _steps(steps)),
+        "--steps": ("schedule.steps", step_counts(steps)),
         "--optimizer": ("optimizer.name", optimizer),
         "--lr": ("optimizer.lr", lr),
         "--backbone": ("backbone.name", backbone),
@@ -255,32 +256,6 @@ def command(
         show_plan(job)
     else:
         run_job(job)
-
-
-def _layers(flag: str, text: str | None) -> dict[str, float] | None:
-    if text is None:
-        return None
-    layers = {}
-    for part in text.split(","):
-        name, sign, weight = part.partition("=")
-        try:
-            layers[name.strip()] = float(weight) if sign else 1.0
-        except ValueError:
-            raise ConfigError(
-                f"{flag} {part.strip()}: {weight!r} is not a number", "write relu1_1=1,relu3_1=.5"
-            ) from None
-    return layers
-
-
-def _steps(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f"--steps {text} is not a list of whole numbers", "write 100 or 150,120,80"
-        ) from None
 
 
 def _init(text: str | None) -> dict[str, str]:

@@ -31,7 +31,7 @@ class AscentConfig:
     normalization: Literal["none", "mean-abs", "std", "standardise"] = "mean-abs"
     """the gradient is divided by its mean magnitude or by its standard deviation; `standardise`
     takes its mean off first"""
-    blur: NonNegative = 0.0
+    blur: NonNegative = 0.8
     """standard deviation, in pixels, of the Gaussians the gradient is smoothed with; 0 with
     `blur_growth` 0: it is not"""
     blur_growth: NonNegative = 0.0
@@ -72,6 +72,9 @@ class ZoomConfig:
     """octaves of a frame: the finest ones"""
     steps: Count = 2
     """steps per octave of a frame"""
+    contrast: Annotated[float, Meta(ge=1)] = 1.3
+    """a frame's contrast of light and of colour are kept below this times the first frame's, since
+    every dream adds to both"""
     fps: Annotated[float, Meta(gt=0, le=120)] = 24.0
     """frames per second"""
 
@@ -94,10 +97,10 @@ class DreamConfig:
     dreamt picture, enlarged"""
     guide_side: Side = 224
     """long side of the guide picture as the network sees it, in pixels"""
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(pooling="native"))
     ascent: AscentConfig = field(default_factory=AscentConfig)
     optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(name="descent", lr=0.006)
+        default_factory=lambda: OptimizerConfig(name="descent", lr=0.005)
     )
     schedule: OctaveConfig = field(default_factory=OctaveConfig)
     zoom: ZoomConfig = field(default_factory=ZoomConfig)

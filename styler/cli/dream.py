@@ -1,0 +1,299 @@
+"""`styler dream`: what a network sees in a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from styler.cli import console
+from styler.cli.completion import (
+    DEVICES,
+    backbones,
+    choices,
+    complete,
+    presets,
+    settings,
+)
+from styler.cli.dreaming import run_dream, run_film, show_plan
+from styler.cli.values import layer_weights, step_counts
+
+if TYPE_CHECKING:
+    from styler.cli.rerun import Rerun
+    from styler.presets import Preset
+
+LOOK = "Look"
+FILM = "Film"
+SIZE = "Size and effort"
+NETWORK = "Network and machine"
+OUTPUT = "Output"
+
+
+@console.guarded
+def command(
+    image: Annotated[
+        Path | None,
+        typer.Argument(
+            readable=False,
+            metavar="[IMAGE]",
+            help="The picture to dream in \\[default: noise].",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            "-p",
+            help="A recipe's name, or a TOML file: see `styler presets list`.",
+            rich_help_panel=LOOK,
+            autocompletion=presets("dream"),
+        ),
+    ] = "default",
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="What is excited: relu4_1 or relu4_1=1,relu3_1=.5; see `styler layers`.",
+            rich_help_panel=LOOK,
+        ),
+    ] = None,
+    guide: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, help="A picture whose features the dream follows.", rich_help_panel=LOOK
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            help="A picture of the same shape: white dreams, black stays.",
+            rich_help_panel=LOOK,
+        ),
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Size of a step.", rich_help_panel=LOOK)] = None,
+    jitter: Annotated[
+        int | None,
+        typer.Option(help="Pixels that the picture is moved by at random.", rich_help_panel=LOOK),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the jitter and the noise.", rich_help_panel=LOOK)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of `styler presets show dream/default`; may be repeated.",
+            rich_help_panel=LOOK,
+            autocompletion=settings("dream"),
+        ),
+    ] = None,
+    zoom: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES", help="Make a film that sinks into the dream.", rich_help_panel=FILM
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Share by which a frame is nearer \\[default: 0.03].", rich_help_panel=FILM
+        ),
+    ] = None,
+    degrees: Annotated[
+        float | None, typer.Option(help="A frame is turned by.", rich_help_panel=FILM)
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second \\[default: 24].", rich_help_panel=FILM)
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Long side of the result in pixels \\[default: the picture's own].",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
+    octaves: Annotated[
+        int | None, typer.Option(help="Sizes that it is dreamt at.", rich_help_panel=SIZE)
+    ] = None,
+    factor: Annotated[
+        float | None, typer.Option(help="Ratio of neighbouring octaves.", rich_help_panel=SIZE)
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(help="Steps per octave, coarse to fine: 10 or 20,10,5.", rich_help_panel=SIZE),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the tiles that large pictures are cut into; 0: none.",
+            rich_help_panel=SIZE,
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, or any of `styler weights list`.",
+            rich_help_panel=NETWORK,
+            autocompletion=backbones,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, help="A weights file for the backbone.", rich_help_panel=NETWORK
+        ),
+    ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option(
+            help="max, average or native.",
+            rich_help_panel=NETWORK,
+            autocompletion=choices("backbone.pooling", "dream"),
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel=NETWORK,
+            autocompletion=complete(*DEVICES),
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, fp32 or bf16.",
+            rich_help_panel=NETWORK,
+            autocompletion=choices("runtime.precision", "dream"),
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            readable=False,
+            help="The result: .png, .jpg, .tif, .webp or .bmp; of a film .mp4, .gif, .webp or "
+            ".png \\[default: IMAGE+dream.png, or .webp].",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    bit_depth: Annotated[
+        int | None,
+        typer.Option(help="8 or 16 \\[default: the picture's].", rich_help_panel=OUTPUT),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output.", rich_help_panel=OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", "-n", help="Show the plan and an estimate.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Only errors and the result's path.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Bring out what a network sees in a picture, or in noise.
+
+    [bold]Examples:[/]
+
+      styler dream photo.jpg
+
+      styler dream photo.jpg --layers relu5_1 --steps 20 -o deep.jpg
+
+      styler dream photo.jpg --guide flowers.jpg --mask sky.png
+
+      styler dream photo.jpg --zoom 120 --degrees 1 -o zoom.mp4
+
+      styler dream --size 768 --seed 7
+
+    Ctrl-C saves the picture as it is. A picture carries its recipe:
+    `styler show` prints it, `styler rerun` makes it again.
+    """
+    from styler.config import DreamConfig, parse_set, resolve
+    from styler.dream_job import DreamJob
+    from styler.presets import load_preset
+
+    console.mode.quiet, console.mode.json = quiet, json
+    flags: dict[str, tuple[str, Any]] = {
+        "--layers": ("layers", layer_weights("--layers", layers)),
+        "--lr": ("optimizer.lr", lr),
+        "--jitter": ("ascent.jitter", jitter),
+        "--tile": ("ascent.tile", tile),
+        "--seed": ("runtime.seed", seed),
+        "--rate": ("zoom.rate", rate),
+        "--degrees": ("zoom.degrees", degrees),
+        "--fps": ("zoom.fps", fps),
+        "--size": ("schedule.size", size),
+        "--octaves": ("schedule.octaves", octaves),
+        "--factor": ("schedule.factor", factor),
+        "--steps": ("schedule.steps", step_counts(steps)),
+        "--backbone": ("backbone.name", backbone),
+        "--weights": ("backbone.weights", str(weights) if weights else None),
+        "--pooling": ("backbone.pooling", pooling),
+        "--device": ("runtime.device", device),
+        "--precision": ("runtime.precision", precision),
+    }
+    recipe = load_preset(preset, "dream")
+    resolved = resolve(
+        (f"preset {recipe.name}", recipe.values),
+        ("--backbone", _other_network(recipe, backbone)),
+        ("--set", parse_set(set_ or [])),
+        *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
+        root=DreamConfig,
+    )
+    ending = "png" if zoom is None else "webp"
+    job = DreamJob(
+        image=image,
+        guide=guide,
+        mask=mask,
+        output=output or Path(f"{image.stem if image else 'noise'}+dream.{ending}"),
+        resolved=resolved,
+        frames=zoom,
+        overwrite=overwrite,
+        bit_depth=bit_depth,
+    )
+    if dry_run:
+        show_plan(job)
+    elif zoom is not None:
+        run_film(job)
+    else:
+        run_dream(job)
+
+
+def _other_network(recipe: Preset, backbone: str | None) -> dict[str, Any]:
+    """A preset's layers are those of its own network: with another they say nothing."""
+    own = recipe.values.get("backbone", {}).get("name")
+    return {"layers": {}} if own is not None and backbone not in (None, own) else {}
+
+
+def again(rerun: Rerun) -> None:
+    """Make the picture of a recipe again."""
+    from styler.dream_job import DreamJob
+
+    job = DreamJob(
+        image=rerun.sources.get("image"),
+        guide=rerun.sources.get("guide"),
+        mask=rerun.sources.get("mask"),
+        output=rerun.output,
+        resolved=rerun.resolved(),
+        overwrite=rerun.overwrite,
+        bit_depth=rerun.recipe.bit_depth,
+    )
+    run_dream(job, stop_after=rerun.stop_after, weights_sha256=rerun.weights_sha256)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the command of this module."""
+    parent.command("dream")(command)
