@@ -105,9 +105,8 @@ class Slots:
 
     def _first(self) -> ImageParameter:
         """Of all pictures at work, as they start."""
-        first = self.start(self.active[0].generators[0])
-        others = [self.start(g).raw for slot in self.active for g in slot.generators][1:]
-        return first.with_raw(torch.cat([first.raw, *others]).detach())
+        starts = [self.start(generator) for generator in self.generators]
+        return starts[0].with_raw(torch.cat([start.raw.detach() for start in starts]))
 
     @property
     def generators(self) -> list[torch.Generator]:
