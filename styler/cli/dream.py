@@ -29,6 +29,9 @@ SIZE = "Size and effort"
 NETWORK = "Network and machine"
 OUTPUT = "Output"
 
+NOISE_STEPS = 36
+"""Steps per octave that make a picture of noise as vivid as a few make a photograph."""
+
 
 @console.guarded
 def command(
@@ -249,6 +252,7 @@ def command(
     resolved = resolve(
         (f"preset {recipe.name}", recipe.values),
         ("--backbone", _other_network(recipe, backbone)),
+        ("noise", _from_noise(recipe) if image is None else {}),
         ("--set", parse_set(set_ or [])),
         *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
         root=DreamConfig,
@@ -276,6 +280,11 @@ def _other_network(recipe: Preset, backbone: str | None) -> dict[str, Any]:
     """A preset's layers are those of its own network: with another they say nothing."""
     own = recipe.values.get("backbone", {}).get("name")
     return {"layers": {}} if own is not None and backbone not in (None, own) else {}
+
+
+def _from_noise(recipe: Preset) -> dict[str, Any]:
+    """Where there is nothing yet, more steps are needed, unless a preset knows better."""
+    return {} if "steps" in recipe.values.get("schedule", {}) else {"schedule.steps": NOISE_STEPS}
 
 
 def again(rerun: Rerun) -> None:

@@ -56,7 +56,7 @@ class OctaveConfig:
     """at most so many; None: as many as fit above `min_side`"""
     larger: Annotated[int, Meta(ge=0, le=8)] = 0
     """how many of them are larger than the picture, which is reduced in the end"""
-    steps: tuple[Steps, ...] = (10,)
+    steps: tuple[Steps, ...] = (12,)
     """steps per octave, coarse to fine; the last number serves all further ones"""
 
 
@@ -100,7 +100,7 @@ class DreamConfig:
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(pooling="native"))
     ascent: AscentConfig = field(default_factory=AscentConfig)
     optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(name="descent", lr=0.005)
+        default_factory=lambda: OptimizerConfig(name="descent", lr=0.004)
     )
     schedule: OctaveConfig = field(default_factory=OctaveConfig)
     zoom: ZoomConfig = field(default_factory=ZoomConfig)
