@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from styler.activation import Unit
 from styler.config import Resolved, VisualizeConfig
@@ -97,8 +96,10 @@ def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
         )
     if job.animation is not None:
         check_animation(job.animation, overwrite=job.overwrite)
-    if job.natural is not None and next(iter(pictures_in(job.natural)), None) is None:
-        raise ImageError(f"no pictures in {job.natural}", "name a folder of photographs")
+    if job.natural is not None:
+        if not job.natural.is_dir():
+            raise ImageError(f"no such folder: {job.natural}", "name a folder of photographs")
+        next(pictures_in(job.natural))  # an empty one is told as such
     if not job.single:
         _check_folder(job.output)
     missing = []
@@ -147,7 +148,7 @@ def _is_there(job: VisualizeJob, extractor: Extractor, path: Path, unit: Unit) -
     recipe = _recipe_in(path)
     if recipe is None or not _same_unit(recipe, unit) or not _finished(recipe):
         return False
-    wanted = msgspec.to_builtins(config_record(job.resolved))
+    wanted = json.loads(json.dumps(config_record(job.resolved)))  # tuples become lists
     same = all(
         recipe.config.get(key) == value for key, value in wanted.items() if key not in _MACHINE
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ FRAMES = 48
 FRAMES_PER_SECOND = 12
 GRID_SIDE = 160
 """Pixels of a cell, unless the pictures are smaller."""
+_CLASS = re.compile(r"logits:\d+ ([^+*:]+)")
 GREY = 0.5
 """What a transparent picture is shown on."""
 
@@ -89,6 +91,17 @@ def write_index(
     write_atomically(folder / INDEX, text.encode())
 
 
+def short_label(name: str) -> str:
+    """What fits under a small picture: of a class, its label alone.
+
+    Example:
+        >>> short_label("logits:1 goldfish"), short_label("relu4_1:37")
+        ('goldfish', 'relu4_1:37')
+    """
+    match = _CLASS.fullmatch(name)
+    return match[1] if match else name
+
+
 def write_grid(folder: Path, entries: Sequence[Entry]) -> None:
     """Write all units on one sheet, each beside the photograph that excites it most, if known.
 
@@ -102,7 +115,7 @@ def write_grid(folder: Path, entries: Sequence[Entry]) -> None:
     cells: list[tuple[str, Tensor]] = []
     for entry in entries:
         for number, name in enumerate(entry.files):
-            label = entry.unit if number == 0 else f"#{number + 1}"
+            label = short_label(entry.unit) if number == 0 else f"#{number + 1}"
             dead = " (dead)" if number == 0 and entry.quality and entry.quality.dead else ""
             picture = read_picture(folder / name)
             cells.append((label + dead, _on_grey(picture.pixels, picture.alpha)))
@@ -149,7 +162,7 @@ def animate(path: Path, shown: Sequence[Shown], *, overwrite: bool = False) -> N
                 frames = one.frames or (torch.zeros(3, 1, 1, dtype=torch.uint8),)
                 frame = frames[min(number, len(frames) - 1)][None].float() / 255
                 alpha = frame[:, 3:] if frame.shape[1] == 4 else None
-                cells.append((one.unit.name, _on_grey(frame[:, :3], alpha)))
+                cells.append((short_label(one.unit.name), _on_grey(frame[:, :3], alpha)))
             side = (
                 min(GRID_SIDE, cells[0][1].shape[-1]) if len(cells) > 1 else cells[0][1].shape[-1]
             )
