@@ -40,6 +40,22 @@ class UnitRun:
         self.extractor = extractor
         self.stop_after = stop_after
         self.missing = check_job(job, extractor)
+        self._note_field()
+
+    def _note_field(self) -> None:
+        """Say so when units see more than there is."""
+        from styler.visualize import picture_side
+
+        side = picture_side(self.extractor, self.job.resolved.config, self.job.units)
+        layers = {layer for unit in self.job.units for layer in unit.layers}
+        fields = {layer: self.extractor.receptive_field(layer) for layer in layers}
+        sizes = {layer: max(f.y.size, f.x.size) for layer, f in fields.items() if f is not None}
+        widest = max(sizes, key=lambda layer: sizes[layer], default="")
+        if widest and sizes[widest] > side:
+            console.note(
+                f"{widest} sees {sizes[widest]} pixels, the pictures have {side}: "
+                f"--size {sizes[widest]} would show all of it"
+            )
 
     def go(self) -> bool:
         """Do it; False when it was interrupted."""
