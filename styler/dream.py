@@ -84,12 +84,12 @@ def dream(
         BackboneError, DeviceError, DivergedError: as their names say.
 
     Example:
-        >>> from styler.config import OctaveConfig
+        >>> from styler.config import BackboneConfig, OctaveConfig
         >>> picture = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
-        >>> config = DreamConfig(schedule=OctaveConfig(steps=(1,)))
-        >>> result = dream(picture, config)
+        >>> network, octaves = BackboneConfig(name="vgg-lite"), OctaveConfig(steps=(1,))
+        >>> result = dream(picture, DreamConfig(backbone=network, schedule=octaves))
         >>> result.image.shape, result.layers
-        (torch.Size([1, 3, 96, 64]), {'relu4_1': 1.0})
+        (torch.Size([1, 3, 96, 64]), {'relu4_3': 1.0})
     """
     config = config or DreamConfig()
     problem = DreamProblem(

@@ -59,7 +59,7 @@ class LayerTerm:
 
     def __call__(self, image: Tensor, features: Features) -> Tensor:
         """The negative mean over all positions and channels."""
-        feature = features[self.layer].float()
+        feature = _wide(features[self.layer])
         return -(feature.square() if self.reward == "square" else feature).mean()
 
 
@@ -100,7 +100,7 @@ class GuideTerm:
 
     def __call__(self, image: Tensor, features: Features) -> Tensor:
         """The negative mean of the best products."""
-        feature = features[self.layer].float()[0].flatten(1)
+        feature = _wide(features[self.layer])[0].flatten(1)
         with torch.no_grad():
             positions = max(1, MATCHED_AT_ONCE // self.guide.shape[1])
             parts = torch.split(feature.T, positions)
@@ -124,9 +124,14 @@ def excitement(
     if guide is None:
         terms = [LayerTerm(layer, weight, reward) for layer, weight in layers.items()]
     else:
-        seen = {layer: feature.float()[0].flatten(1) for layer, feature in guide.items()}
+        seen = {layer: _wide(feature)[0].flatten(1) for layer, feature in guide.items()}
         terms = [GuideTerm(layer, weight, seen[layer]) for layer, weight in layers.items()]
     return Objective(terms)
+
+
+def _wide(feature: Tensor) -> Tensor:
+    """In float32 at least, whatever the network computes in."""
+    return feature.to(torch.promote_types(feature.dtype, torch.float32))
 
 
 def default_layer(extractor: Extractor) -> str:
