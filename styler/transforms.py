@@ -142,14 +142,16 @@ class Crops:
         """New crops; see `Transform`."""
         view = (self.config.crop_side, self.config.crop_side)
         first, last = self.config.box
+        # (width, height) of the largest square inside, as shares of the picture's.
+        square = torch.tensor([min(size) / size[1], min(size) / size[0]])
         thetas = []
         for generator, share in zip(generators, progress, strict=True):
-            side = first + (last - first) * share
+            extent = (first + (last - first) * share) * square
             places = torch.rand(self.config.crops, 2, generator=generator)
             # The centre of a crop, in coordinates from -1 to 1, such that it is inside.
-            centres = (2 * places - 1) * (1 - side)
+            centres = (2 * places - 1) * (1 - extent)
             theta = torch.zeros(self.config.crops, 2, 3)
-            theta[:, 0, 0] = theta[:, 1, 1] = side
+            theta[:, 0, 0], theta[:, 1, 1] = extent
             theta[:, :, 2] = centres
             thetas.append(theta)
         noise = _noise(self.config.noise, self.config.crops, view, generators)
@@ -174,7 +176,7 @@ def transform_of(config: ViewConfig) -> Transform:
     return Crops(config) if config.crops else Robust(config)
 
 
-STILL = ViewConfig(pad=0, jitter=(), scales=(1.0,), degrees=0)
+STILL = ViewConfig(pad=0, jitter=(), scales=(1.0,), degrees=0, noise=0.0)
 """Settings of a view that is the picture itself."""
 
 
