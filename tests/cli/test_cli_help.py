@@ -17,6 +17,7 @@ Python = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 COMMANDS = [
     [],
     ["transfer"],
+    ["dream"],
     ["show"],
     ["rerun"],
     ["layers"],
@@ -57,6 +58,10 @@ def test_options_come_in_groups(desk: Desk) -> None:
     groups = re.findall(r"─ ([A-Z][a-z ]+) ─", desk("transfer", "--help").out)
     assert groups == [
         "Arguments", "Options", "Look", "Size and effort", "Network and machine", "Output",
+    ]  # fmt: skip
+    groups = re.findall(r"─ ([A-Z][a-z ]+) ─", desk("dream", "--help").out)
+    assert groups == [
+        "Arguments", "Options", "Look", "Film", "Size and effort", "Network and machine", "Output",
     ]  # fmt: skip
 
 
