@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
-FEW_STEPS = {"train_with_style_loss.py": ["--steps", "15", "--size", "48"]}
+FEW_STEPS = {
+    "style_and_unit.py": ["--steps", "8", "--size", "64"],
+    "train_with_style_loss.py": ["--steps", "15", "--size", "48"],
+}
 
 
 def run(example: Path, *arguments: str) -> str:
