@@ -11,6 +11,7 @@ from torch import Tensor
 from styler.errors import UsageError
 from styler.images import resize
 from styler.params.color import uncorrelate
+from styler.params.fourier import frequencies
 
 FIT = (
     (4.934, 1.333, 0.200, -0.047),
@@ -18,8 +19,9 @@ FIT = (
     (4.489, 1.243, 0.150, -0.040),
 )
 """Of each uncorrelated colour: a, b, c, d in ``log magnitude = a − b·log k + c·cos 4θ + d·cos 2θ``
-with k cycles per picture and θ the direction of the wave, fitted to the mean over 250 photographs
-of `FIT_SIDE` pixels, each through `waves_of`. It leaves a deviation of 13 to 19 percent."""
+with k cycles per side of a square with as many pixels, and θ the direction of the wave, fitted to
+the mean over 250 square photographs of `FIT_SIDE` pixels a side, each through `waves_of`. It leaves
+a deviation of 13 to 19 percent."""
 
 FIT_SIDE = 224
 MARGIN = 0.02
@@ -42,19 +44,21 @@ def natural_magnitude(size: tuple[int, int]) -> Tensor:
         (torch.Size([3, 64, 33]), True)
     """
     height, width = size
-    down = torch.fft.fftfreq(height)[:, None] * height
-    right = torch.fft.rfftfreq(width)[None, :] * width
-    cycles = (down.square() + right.square()).sqrt()
+    side = math.sqrt(height * width)
+    # Nature does not know the picture's aspect: what counts is the wave's length in pixels.
+    cycles = frequencies(size) * side
+    down = torch.fft.fftfreq(height)[:, None]
+    right = torch.fft.rfftfreq(width)[None, :]
     direction = torch.atan2(down.abs().expand_as(cycles), right.expand_as(cycles))
     fit = torch.tensor(FIT).view(3, 4, 1, 1)
     logarithm = (
         fit[:, 0]
-        - fit[:, 1] * cycles.clamp_min(1).log()
+        - fit[:, 1] * cycles.clamp_min(side / max(size)).log()
         + fit[:, 2] * (4 * direction).cos()
         + fit[:, 3] * (2 * direction).cos()
     )
     # The same picture on more pixels has larger coefficients: their squares add up to the pixels'.
-    magnitude = logarithm.exp() * math.sqrt(height * width) / FIT_SIDE
+    magnitude = logarithm.exp() * side / FIT_SIDE
     return torch.where(cycles > 0, magnitude, torch.zeros_like(magnitude))
 
 
