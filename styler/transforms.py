@@ -123,6 +123,8 @@ class Robust:
 class Crops:
     """Square crops of random places, scaled to one side; they shrink as the steps go by.
 
+    A share of 1 is the largest square inside the picture.
+
     Args:
         config: its `crops`, `box`, `crop_side` and `noise`.
 
