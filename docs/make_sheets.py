@@ -8,14 +8,19 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from styler.config import resolve
+from styler.config import DreamConfig, resolve
+from styler.dream import dream
+from styler.dreaming.zoom import zoom_frames
 from styler.features import find_weights, get_backbone
 from styler.images import read_picture
+from styler.network import extractor_for
 from styler.report.sheets import contact_sheet
 from styler.transfer import transfer
 
 ROOT = Path(__file__).parents[1]
 IMG = ROOT / "docs" / "img"
+FRAME = 24
+"""Of a zoom: where the dream has begun to make shapes of its own."""
 Row = list[tuple[str, Tensor]]
 
 
@@ -73,7 +78,33 @@ def backbones() -> list[Row]:
     ]
 
 
-SHEETS = {"gallery": (gallery, 300), "strength": (strength, 200), "backbones": (backbones, 300)}
+def dreams() -> list[Row]:
+    """A picture, dreamt freely, after a guide, and in a zoom, with the embedded network."""
+    settings = {"backbone.name": "vgg-lite", "schedule.size": 512}
+    config = resolve(("docs", settings), root=DreamConfig).config
+    extractor = extractor_for(config)
+    rows = []
+    for photo, guide in (("chelsea", "coffee"), ("coffee", "chelsea"), ("astronaut", "chelsea")):
+        image = content(photo)
+        guided = dream(image, config, extractor=extractor, guide=content(guide)).image
+        *_, last = zoom_frames(image, config, FRAME, extractor=extractor)
+        rows.append(
+            [
+                (photo, image),
+                ("styler dream", dream(image, config, extractor=extractor).image),
+                (f"--guide {guide}", guided),
+                (f"--zoom, frame {FRAME}", last),
+            ]
+        )
+    return rows
+
+
+SHEETS = {
+    "dream": (dreams, 220),
+    "gallery": (gallery, 300),
+    "strength": (strength, 200),
+    "backbones": (backbones, 300),
+}
 
 
 def main() -> None:

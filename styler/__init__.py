@@ -14,7 +14,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from styler.config import TransferConfig
+    from styler.config import DreamConfig, TransferConfig
+    from styler.dream import DreamResult
     from styler.features import Extractor, load_extractor
     from styler.images import Picture, read_picture, write_picture
     from styler.transfer import TransferResult
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DreamConfig": "styler.config",
+    "DreamResult": "styler.dream",
     "Extractor": "styler.features",
     "Picture": "styler.images",
     "TransferConfig": "styler.config",
@@ -32,6 +35,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "DreamConfig",
+    "DreamResult",
     "Extractor",
     "Picture",
     "TransferConfig",

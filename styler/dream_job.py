@@ -11,7 +11,7 @@ from torch import Tensor
 
 from styler.config import DreamConfig, Resolved
 from styler.dream import NOISE_SIDE, DreamProblem, noise_picture
-from styler.dreaming.zoom import film_config, zoom_frames
+from styler.dreaming.zoom import film_config, first_frame, zoom_frames
 from styler.engine import Callback
 from styler.errors import UsageError
 from styler.features import Extractor
@@ -67,7 +67,7 @@ class PreparedDream:
         image: as read; None for noise.
         guide: as read, if there is one.
         mask: as read, if there is one.
-        start: (1, 3, H, W), the picture or the noise.
+        start: (1, 3, H, W), the picture or the noise; of a film, its first frame.
         problem: ready to be solved; of a film, that of its second frame.
         writer: of a film.
     """
@@ -123,6 +123,8 @@ def prepare(
         start = image.pixels
     else:
         start = noise_picture(config.schedule.size or NOISE_SIDE, config.runtime.seed)
+    if writer is not None:
+        start = first_frame(start, config)
     problem = DreamProblem(
         start,
         config if writer is None else film_config(config),

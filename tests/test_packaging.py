@@ -95,8 +95,9 @@ def test_it_finds_its_presets(installed: Path, tmp_path: Path) -> None:
     module, folder = python(installed, tmp_path, "-c", code).splitlines()
     assert module == str(installed / "styler" / "presets.py")
     assert folder == str(installed / "styler" / "_presets")
-    names = [line.split()[0] for line in python(installed, tmp_path, *LIST).splitlines()]
-    assert sorted(names) == [path.stem for path in presets() if path.parent.name == "transfer"]
+    lines = python(installed, tmp_path, *LIST).splitlines()
+    listed = sorted(tuple(line.split()[:2]) for line in lines)
+    assert listed == sorted((path.parent.name, path.stem) for path in presets())
 
 
 LIST = ("-m", "styler", "presets", "list")

@@ -80,4 +80,4 @@ class RuntimeConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """of the convolutions; losses are always float32"""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-    """of the noise in the initial picture"""
+    """of all that is left to chance"""

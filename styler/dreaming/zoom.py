@@ -62,7 +62,7 @@ def zoom_frames(
         UsageError, ImageError, ConfigError, DivergedError: see `styler.dream.dream`.
     """
     film = film_config(config)
-    frame = resize(image, working_size((image.shape[-2], image.shape[-1]), config.schedule))
+    frame = first_frame(image, config)
     yield frame
     limits = contrast_limits(frame, config.zoom.contrast)
     done, started = 0, time.perf_counter()
@@ -93,6 +93,11 @@ def zoom_frames(
         yield frame
         if should_stop and should_stop(done):
             return
+
+
+def first_frame(image: Tensor, config: DreamConfig) -> Tensor:
+    """A picture, (1, 3, H, W), at the size of a film of it."""
+    return resize(image, working_size((image.shape[-2], image.shape[-1]), config.schedule))
 
 
 def film_config(config: DreamConfig) -> DreamConfig:

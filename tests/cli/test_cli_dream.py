@@ -104,7 +104,9 @@ def test_a_dry_run_plans_and_writes_nothing(desk: Desk) -> None:
     assert rows == [["1", "128×96", "12", "4"], ["2", "256×192", "12", "12"]]
     assert "about" in ran.out
     assert "output cat+dream.png" in ran.out
-    assert "for each of 5 frames" in desk("dream", "cat.png", "-n", "--zoom", "5").out
+    film = desk("dream", "cat.png", "-n", "--zoom", "5", "--size", "128").out
+    assert film.splitlines()[1].split() == ["1", "128×96", "2", "1"]
+    assert "for each of 5 frames" in film
     events = [json.loads(line) for line in dream(desk, "-n", "--json").out.splitlines()]
     assert [event["event"] for event in events] == ["start", "plan"]
     assert events[1]["seconds"] > 0
