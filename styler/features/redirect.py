@@ -10,28 +10,30 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_RELUS: frozenset[Callable[..., Any]] = frozenset(
-    (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
-)
+_IN_PLACE: frozenset[Callable[..., Any]] = frozenset((F.relu_, torch.relu_, Tensor.relu_))
+_RELUS: frozenset[Callable[..., Any]] = _IN_PLACE | {F.relu, torch.relu, Tensor.relu}
 
 
 class _Redirected(torch.autograd.Function):
     """A ReLU whose gradient, where it would vanish for a whole picture, goes on regardless."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, wanted: Tensor) -> Tensor:
-        ctx.save_for_backward(value, wanted)
+    def forward(ctx: Any, value: Tensor, wanted: Tensor, inplace: bool) -> Tensor:
+        ctx.save_for_backward(value > 0, value < 0, wanted)
+        if inplace:  # a network may look at the changed tensor again
+            ctx.mark_dirty(value)
+            return value.relu_()
         return value.relu()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
-        value, wanted = ctx.saved_tensors
-        plain = gradient * (value > 0)
+        active, silent, wanted = ctx.saved_tensors
+        plain = gradient * active
         # What is already silent must not be pushed further down: descent follows −gradient.
-        lifting = torch.where((value < 0) & (gradient > 0), torch.zeros_like(gradient), gradient)
+        lifting = torch.where(silent & (gradient > 0), torch.zeros_like(gradient), gradient)
         dead = wanted & (plain.flatten(1).abs().amax(1) == 0)
-        return torch.where(dead.view(-1, *[1] * (value.ndim - 1)), lifting, plain), None
+        return torch.where(dead.view(-1, *[1] * (plain.ndim - 1)), lifting, plain), None, None
 
 
 class RedirectedRelu(TorchFunctionMode):
@@ -69,6 +71,12 @@ class RedirectedRelu(TorchFunctionMode):
         named = dict(kwargs or {})
         if func in _RELUS:
             value = cast(Tensor, args[0] if args else named["input"])
-            if value.shape[0] == self.wanted.shape[0]:
-                return _Redirected.apply(value, self.wanted)
+            if value.ndim > 1 and value.shape[0] == self.wanted.shape[0]:
+                return _Redirected.apply(value, self.wanted, _is_in_place(func, args, named))
         return func(*args, **named)
+
+
+def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    if func is F.relu:
+        return bool(args[1] if len(args) > 1 else named.get("inplace", False))
+    return func in _IN_PLACE
