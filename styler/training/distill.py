@@ -52,7 +52,7 @@ is left of a style's loss after optimisation is there."""
 class DistillConfig:
     """Everything that decides which weights come out, but the pictures and the teacher."""
 
-    blocks: Blocks = ((24, 16), (64, 64), (128, 128, 128), (256, 256, 256), (384,))
+    blocks: Blocks = ((32, 24), (64, 64), (128, 128, 128), (256, 256, 256), (384,))
     """output channels of each convolution of each block"""
     transplant: bool = True
     """start from the teacher's most telling channels instead of random weights"""
