@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -126,6 +127,12 @@ class ReferenceProblem:
         """Steps of all layers together."""
         return len(self.layers) * self.config.schedule.steps
 
+    def alone(self, layer: str) -> ReferenceProblem:
+        """The same for one of the layers."""
+        alone = copy.copy(self)
+        alone.layers = [layer]
+        return alone
+
     def seconds(self) -> list[float]:
         """How long each layer takes to read, in seconds: what its steps cost, in proportion."""
         self._features(self.reference, self.layers[-1])  # warms up
@@ -161,6 +168,8 @@ class ReferenceProblem:
         pictures: list[LayerPicture] = []
         for index, layer in enumerate(self.layers):
             before = index * self.config.schedule.steps
+            if index and should_stop is not None and should_stop(before):
+                break
             run = self._run(
                 layer,
                 [_counted_on(callback, index, before, self) for callback in callbacks],
@@ -187,9 +196,7 @@ class ReferenceProblem:
         generator = torch.Generator().manual_seed(seed_of(self.config.runtime.seed, layer, 0))
         first = self.start(generator)
         with memory_errors_explained(self.extractor.device):
-            gradient = ReferenceGradient(
-                self.extractor, self.reference, layer, self.compare, self.config, generator
-            )
+            gradient = self.gradient(layer, generator)
             return run_levels(
                 first.with_raw(first.raw.detach().to(self.extractor.device)),
                 [Level(size=self.size, steps=self.config.schedule.steps)],
@@ -198,6 +205,17 @@ class ReferenceProblem:
                 callbacks=callbacks,
                 should_stop=should_stop,
             )
+
+    def gradient(self, layer: str, generator: torch.Generator) -> ReferenceGradient:
+        """What the picture of a layer follows.
+
+        Args:
+            layer: canonical name.
+            generator: of the views, on the CPU.
+        """
+        return ReferenceGradient(
+            self.extractor, self.reference, layer, self.compare, self.config, generator
+        )
 
     def likeness(self, image: Tensor, layer: str) -> Likeness:
         """How like a picture is to the reference at a layer.

@@ -54,13 +54,13 @@ class ReferenceGradient:
         self.steps = 0
         self.transform = None if is_still(config.view) else transform_of(config.view)
         self.penalties = penalties(config)
-        self._still = self._objective(None) if self.transform is None else None
+        self._still = self.objective(None) if self.transform is None else None
 
     def __call__(self, parameter: ImageParameter) -> Evaluation:
         """One forward and one backward pass; see `styler.engine.Gradient`."""
         parameter.raw.grad = None
-        draw = self._draw()
-        objective = self._still or self._objective(draw)
+        draw = self.draw()
+        objective = self._still or self.objective(draw)
         image = parameter.image()
         views = image if draw is None else draw(image)
         with self._redirected(views.shape[0]):
@@ -70,15 +70,20 @@ class ReferenceGradient:
         self.steps += 1
         return Evaluation(evaluation.total.detach(), evaluation.losses)
 
-    def _draw(self) -> Draw | None:
+    def draw(self) -> Draw | None:
+        """The views of this step; None for the pictures as they are."""
         if self.transform is None:
             return None
         size = (self.reference.shape[-2], self.reference.shape[-1])
         progress = min(1.0, self.steps / max(1, self.config.schedule.steps - 1))
         return self.transform.draw(size, [self.generator], [progress])
 
-    def _objective(self, draw: Draw | None) -> Objective:
-        """What the picture is to be like through a view, and what keeps it in bounds."""
+    def objective(self, draw: Draw | None) -> Objective:
+        """What the picture is to be like through views, and what keeps it in bounds.
+
+        Args:
+            draw: takes the views; None for the pictures as they are.
+        """
         seen = self.reference if draw is None else draw(self.reference)
         with torch.no_grad():
             features = self.extractor(seen, [self.layer])

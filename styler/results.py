@@ -88,6 +88,19 @@ def refuse_source(output: Path, sources: Mapping[str, Path | None]) -> None:
             raise OutputError(f"the output is the {name} picture itself", "name another with -o")
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that results could not be written into; it need not be there yet.
+
+    Raises:
+        OutputError: it is a file, or what it would be made in may not be written to.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, expected a folder", "name another with -o")
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(above, os.W_OK):
+        raise OutputError(f"cannot write into {above}", "name another folder with -o")
+
+
 def written_depth(output: Path, asked: int | None, own: int = 8) -> int:
     """Bits per value that a file will hold.
 

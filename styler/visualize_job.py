@@ -13,7 +13,7 @@ from styler.activation import Unit
 from styler.config import Resolved, VisualizeConfig
 from styler.directions import pictures_in
 from styler.engine import RunResult
-from styler.errors import ImageError, OutputError, UsageError
+from styler.errors import ImageError, UsageError
 from styler.features import Extractor
 from styler.images import (
     WRITABLE_EXTENSIONS,
@@ -25,7 +25,7 @@ from styler.images import (
 from styler.quality import Quality, judge, strongest_natural
 from styler.report.provenance import Recipe, config_record, decode, encode
 from styler.report.units import FRAMES, Entry, animate, read_index, write_grid, write_index
-from styler.results import make_recipe
+from styler.results import check_folder, make_recipe
 from styler.units import file_stem
 from styler.visualize import Shown, UnitsEvent, check_views, picture_side, visualize
 
@@ -101,7 +101,7 @@ def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
             raise ImageError(f"no such folder: {job.natural}", "name a folder of photographs")
         next(pictures_in(job.natural))  # an empty one is told as such
     if not job.single:
-        _check_folder(job.output)
+        check_folder(job.output)
     missing = []
     for unit in job.units:
         if job.overwrite or not all(_is_there(job, extractor, p, unit) for p in job.files(unit)):
@@ -110,14 +110,6 @@ def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
                 if path.parent.is_dir():
                     check_output(path, overwrite=job.overwrite or _is_part(path, unit))
     return missing
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, expected a folder", "name another with -o")
-    above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not os.access(above, os.W_OK):
-        raise OutputError(f"cannot write into {above}", "name another folder with -o")
 
 
 def _recipe_in(path: Path) -> Recipe | None:

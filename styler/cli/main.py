@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from styler import __version__
-from styler.cli import console, dream, inspect, presets, recipes, transfer, visualize, weights
+from styler.cli import (
+    console,
+    dream,
+    inspect,
+    invert,
+    presets,
+    recipes,
+    transfer,
+    visualize,
+    weights,
+)
 from styler.cli.streams import prepare_streams
 from styler.cli.usage import Group
 
@@ -64,7 +74,7 @@ def options(
     console.reset(debug=debug)
 
 
-for module in (transfer, dream, visualize, recipes, presets, weights, inspect):
+for module in (transfer, dream, visualize, invert, recipes, presets, weights, inspect):
     module.register(app)
 
 

@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styler.cli import console, dream, transfer, visualize
+from styler.cli import console, dream, invert, transfer, visualize
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
 from styler.cli.rerun import Rerun, find_sources
-from styler.errors import ImageError, UsageError
+from styler.errors import ImageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from styler.config import Kind
     from styler.report.provenance import Recipe, Source
 
 MOVED = "What has moved or changed since"
 
-RERUNS: Mapping[str, Callable[[Rerun], object]] = MappingProxyType(
-    {"transfer": transfer.again, "dream": dream.again, "visualize": visualize.again}
+RERUNS: Mapping[Kind, Callable[[Rerun], object]] = MappingProxyType(
+    {
+        "transfer": transfer.again,
+        "dream": dream.again,
+        "visualize": visualize.again,
+        "invert": invert.again,
+        "caricature": invert.again,
+    }
 )
 """What makes a picture of a kind again."""
 
@@ -175,11 +182,6 @@ def rerun(
 
     console.mode.quiet, console.mode.json = quiet, json
     recipe = load_recipe(picture)
-    if recipe.kind not in RERUNS:
-        raise UsageError(
-            f"{picture} is of kind {recipe.kind}; rerun makes {' and '.join(RERUNS)} again",
-            "styler show prints its settings",
-        )
     given = {
         "content": content,
         "style": style,

@@ -14,6 +14,8 @@ import torch
 from cli_desk import TINY, Desk, paint
 from PIL import Image
 
+from styler.cli.recipes import RERUNS
+from styler.config import KINDS
 from styler.images import read_picture, read_recipe, write_picture
 
 
@@ -197,6 +199,10 @@ def test_recipes_of_others(desk: Desk, command: str, text: str, reason: str) -> 
     assert ran.hint
 
 
+def test_pictures_of_every_kind_can_be_made_again() -> None:
+    assert set(RERUNS) == set(KINDS)
+
+
 def test_recipes_changed_by_hand(desk: Desk) -> None:
     desk.transfer("-q", "-o", "x.png")
     recipe = stored("x.png")
@@ -211,7 +217,7 @@ def test_recipes_changed_by_hand(desk: Desk) -> None:
         ({"outcome": {**recipe["outcome"], "seconds": 1e400}}, 4, "not JSON"),
         ({"sources": {**sources, "content": odd}}, 4, r"\x1b[2J\n[red]"),
         ({"sources": {"style": sources["style"]}}, 4, "names no content picture"),
-        ({"kind": "caricature"}, 2, "x.png is of kind caricature; rerun makes transfer"),
+        ({"kind": "caricature"}, 4, "the recipe in x.png names no layer"),
     ):
         edit("x.png", **{**recipe, **change})
         ran = desk("rerun", "x.png", "--overwrite")
