@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from styler.config import DreamConfig, resolve
+from styler.config import DreamConfig, VisualizeConfig, resolve
 from styler.dream import dream
 from styler.dreaming.zoom import zoom_frames
 from styler.features import find_weights, get_backbone
@@ -16,6 +16,8 @@ from styler.images import read_picture
 from styler.network import extractor_for
 from styler.report.sheets import contact_sheet
 from styler.transfer import transfer
+from styler.units import parse_units
+from styler.visualize import visualize
 
 ROOT = Path(__file__).parents[1]
 IMG = ROOT / "docs" / "img"
@@ -99,11 +101,49 @@ def dreams() -> list[Row]:
     return rows
 
 
+def shown(backbone: str, units: list[str], **values: object) -> list[Tensor]:
+    """What units look for, by the default recipe."""
+    spec = get_backbone(backbone)
+    if find_weights(spec) is None:
+        sys.exit(f"this sheet needs {backbone}: set STYLER_WEIGHTS_DIR")
+    config = resolve(("docs", {"backbone.name": backbone, **values}), root=VisualizeConfig).config
+    extractor = extractor_for(config)
+    return [one.images for one in visualize(parse_units(units, extractor), extractor, config)]
+
+
+def in_rows(backbone: str, layers: list[str], count: int, **values: object) -> list[Row]:
+    """The first channels of some layers, a row for each."""
+    pictures = iter(shown(backbone, [f"{name}:0-{count - 1}" for name in layers], **values))
+    return [[(f"{name}:{k}", next(pictures)) for k in range(count)] for name in layers]
+
+
+def channels() -> list[Row]:
+    """Sixteen channels each of five depths of VGG-19."""
+    layers = ["relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_1"]
+    return in_rows("vgg19-caffe", layers, 16, **{"schedule.size": 112, "schedule.steps": 160})
+
+
+def taps() -> list[Row]:
+    """Eight channels of each taught layer of the embedded network."""
+    layers = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"]
+    return in_rows("vgg-lite", layers, 8)
+
+
+def classes() -> list[Row]:
+    """What SqueezeNet takes for some classes of ImageNet."""
+    labels = ["goldfish", "school bus", "volcano", "golden retriever", "strawberry", "daisy"]
+    pictures = shown("squeezenet1_0", [f"logits:{label}" for label in labels])
+    return [list(zip(labels, pictures, strict=True))]
+
+
 SHEETS = {
-    "dream": (dreams, 220),
     "gallery": (gallery, 300),
     "strength": (strength, 200),
     "backbones": (backbones, 300),
+    "dream": (dreams, 220),
+    "channels": (channels, 104),
+    "classes": (classes, 224),
+    "vgg-lite-taps": (taps, 144),
 }
 
 
