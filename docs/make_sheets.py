@@ -8,12 +8,15 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from styler.caricature import caricature
 from styler.config import DreamConfig, VisualizeConfig, resolve
 from styler.dream import dream
 from styler.dreaming.zoom import zoom_frames
-from styler.features import find_weights, get_backbone
+from styler.features import find_weights, get_backbone, load_extractor
 from styler.images import read_picture
+from styler.invert import invert
 from styler.network import extractor_for
+from styler.reference import default_layers
 from styler.report.sheets import contact_sheet
 from styler.transfer import transfer
 from styler.units import parse_units
@@ -136,6 +139,18 @@ def classes() -> list[Row]:
     return [list(zip(labels, pictures, strict=True))]
 
 
+def inversions() -> list[Row]:
+    """A photograph as five depths of the embedded network keep it, and as they exaggerate it."""
+    extractor, photo = load_extractor("vgg-lite", pooling="native"), content("chelsea")
+    layers = default_layers(extractor)
+    kept = invert(photo, layers, extractor)
+    drawn = caricature(photo, layers, extractor)
+    return [
+        [("photograph", photo), *((f"inverted {p.layer}", p.image) for p in kept)],
+        [("photograph", photo), *((f"caricature {p.layer}", p.image) for p in drawn)],
+    ]
+
+
 SHEETS = {
     "gallery": (gallery, 300),
     "strength": (strength, 200),
@@ -143,6 +158,7 @@ SHEETS = {
     "dream": (dreams, 220),
     "channels": (channels, 104),
     "classes": (classes, 224),
+    "invert": (inversions, 149),
     "vgg-lite-taps": (taps, 144),
 }
 
