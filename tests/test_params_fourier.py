@@ -90,7 +90,7 @@ def test_the_picture_is_that_of_lucid(
     np.testing.assert_allclose(image.numpy(), expected, atol=2e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     height=st.integers(1, 13),
     width=st.integers(1, 13),

@@ -86,10 +86,10 @@ def test_a_still_view_is_the_picture_itself(size: tuple[int, int], channels: int
     torch.testing.assert_close(views, image, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
-    height=st.integers(6, 17),
-    width=st.integers(6, 17),
+    height=st.integers(7, 17),
+    width=st.integers(7, 17),
     pad=st.integers(0, 3),
     jitter=st.lists(st.integers(0, 3), max_size=2),
     seed=st.integers(0, 999),
