@@ -7,27 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styler.cli import console
-from styler.cli.completion import (
-    DEVICES,
-    backbones,
-    choices,
-    complete,
-    presets,
-    settings,
-)
+from styler.cli import console, options
 from styler.cli.dreaming import run_dream, run_film, show_plan
+from styler.cli.options import LOOK, SIZE
 from styler.cli.values import layer_weights, step_counts
 
 if TYPE_CHECKING:
     from styler.cli.rerun import Rerun
     from styler.presets import Preset
 
-LOOK = "Look"
 FILM = "Film"
-SIZE = "Size and effort"
-NETWORK = "Network and machine"
-OUTPUT = "Output"
 
 NOISE_STEPS = 36
 """Steps per octave that make a picture of noise as vivid as a few make a photograph."""
@@ -44,16 +33,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            "--preset",
-            "-p",
-            help="A recipe's name, or a TOML file: see `styler presets list`.",
-            rich_help_panel=LOOK,
-            autocompletion=presets("dream"),
-        ),
-    ] = "default",
+    preset: Annotated[str, options.preset("dream")] = "default",
     layers: Annotated[
         str | None,
         typer.Option(
@@ -83,16 +63,7 @@ def command(
     seed: Annotated[
         int | None, typer.Option(help="Of the jitter and the noise.", rich_help_panel=LOOK)
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting of `styler presets show dream/default`; may be repeated.",
-            rich_help_panel=LOOK,
-            autocompletion=settings("dream"),
-        ),
-    ] = None,
+    set_: Annotated[list[str] | None, options.setting("dream", "dream/default")] = None,
     zoom: Annotated[
         int | None,
         typer.Option(
@@ -135,77 +106,23 @@ def command(
             rich_help_panel=SIZE,
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, or any of `styler weights list`.",
-            rich_help_panel=NETWORK,
-            autocompletion=backbones,
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="A weights file for the backbone.", rich_help_panel=NETWORK
-        ),
-    ] = None,
-    pooling: Annotated[
-        str | None,
-        typer.Option(
-            help="max, average or native.",
-            rich_help_panel=NETWORK,
-            autocompletion=choices("backbone.pooling", "dream"),
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=NETWORK,
-            autocompletion=complete(*DEVICES),
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, fp32 or bf16.",
-            rich_help_panel=NETWORK,
-            autocompletion=choices("runtime.precision", "dream"),
-        ),
-    ] = None,
+    backbone: options.Backbone = None,
+    weights: options.Weights = None,
+    pooling: options.Pooling = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            readable=False,
-            help="The result: .png, .jpg, .tif, .webp or .bmp; of a film .mp4, .gif, .webp or "
-            ".png \\[default: IMAGE+dream.png, or .webp].",
-            rich_help_panel=OUTPUT,
+        options.output(
+            "The result: .png, .jpg, .tif, .webp or .bmp; of a film .mp4, .gif, .webp or "
+            ".png \\[default: IMAGE+dream.png, or .webp]."
         ),
     ] = None,
-    bit_depth: Annotated[
-        int | None,
-        typer.Option(help="8 or 16 \\[default: the picture's].", rich_help_panel=OUTPUT),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output.", rich_help_panel=OUTPUT)
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", "-n", help="Show the plan and an estimate.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet", "-q", help="Only errors and the result's path.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
-    ] = False,
+    bit_depth: options.BitDepth = None,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Bring out what a network sees in a picture, or in noise.
 

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styler.cli import console
-from styler.cli.completion import (
-    DEVICES,
-    backbones,
-    choices,
-    complete,
-    presets,
-    settings,
-)
+from styler.cli import console, options
+from styler.cli.options import LOOK, SIZE
 from styler.cli.reference_run import run_reference, show_plan
 from styler.errors import ImageError
 
@@ -24,11 +17,6 @@ if TYPE_CHECKING:
     from styler.cli.rerun import Rerun
     from styler.config import Resolved, VisualizeConfig
     from styler.reference_files import ReferenceKind
-
-LOOK = "Look"
-SIZE = "Size and effort"
-NETWORK = "Network and machine"
-OUTPUT = "Output"
 
 KEYS = {
     "cosine": "cosine",
@@ -59,34 +47,13 @@ LayerOption = Annotated[
         rich_help_panel=LOOK,
     ),
 ]
-PresetOption = Annotated[
-    str,
-    typer.Option(
-        "--preset",
-        "-p",
-        help="A recipe's name, or a TOML file: see `styler presets list`.",
-        rich_help_panel=LOOK,
-        autocompletion=presets("visualize"),
-    ),
-]
-ParameterOption = Annotated[
-    str | None,
-    typer.Option(
-        help="pixels, fourier or maco.",
-        rich_help_panel=LOOK,
-        autocompletion=choices("parameter.kind", "visualize"),
-    ),
-]
-SmoothnessOption = Annotated[
-    float | None, typer.Option(help="Weight of total variation.", rich_help_panel=LOOK)
-]
+PresetOption = Annotated[str, options.preset("visualize")]
 CosineOption = Annotated[
     float | None,
     typer.Option(
         help="Power of the cosine: more keeps nearer to the picture.", rich_help_panel=LOOK
     ),
 ]
-SeedOption = Annotated[int | None, typer.Option(help="Of all randomness.", rich_help_panel=LOOK)]
 SizeOption = Annotated[
     int | None,
     typer.Option(
@@ -94,71 +61,10 @@ SizeOption = Annotated[
     ),
 ]
 StepsOption = Annotated[int | None, typer.Option(help="Steps of each layer.", rich_help_panel=SIZE)]
-LrOption = Annotated[
-    float | None, typer.Option(help="Step size of the optimiser.", rich_help_panel=SIZE)
-]
-BackboneOption = Annotated[
-    str | None,
-    typer.Option(
-        help="A registered network, torchvision:NAME, timm:NAME or package.module:factory; "
-        "see `styler weights list`.",
-        rich_help_panel=NETWORK,
-        autocompletion=backbones,
-    ),
-]
-WeightsOption = Annotated[
-    Path | None,
-    typer.Option(readable=False, help="A weights file for the backbone.", rich_help_panel=NETWORK),
-]
-DeviceOption = Annotated[
-    str | None,
-    typer.Option(
-        help="auto, cpu, cuda, cuda:1 or mps.",
-        rich_help_panel=NETWORK,
-        autocompletion=complete(*DEVICES),
-    ),
-]
-PrecisionOption = Annotated[
-    str | None,
-    typer.Option(
-        help="auto, fp32 or bf16.",
-        rich_help_panel=NETWORK,
-        autocompletion=choices("runtime.precision", "visualize"),
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any setting: `styler presets show inversion --all`; may be repeated.",
-        rich_help_panel=LOOK,
-        autocompletion=settings("visualize"),
-    ),
-]
+SetOption = Annotated[list[str] | None, options.setting("visualize", "inversion --all")]
 OutputOption = Annotated[
     Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        readable=False,
-        help="Folder, or a picture's file for one layer \\[default: here].",
-        rich_help_panel=OUTPUT,
-    ),
-]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
-]
-DryRunOption = Annotated[
-    bool,
-    typer.Option("--dry-run", "-n", help="Show the plan and an estimate.", rich_help_panel=OUTPUT),
-]
-QuietOption = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Only errors and the paths.", rich_help_panel=OUTPUT),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
+    options.output("Folder, or a picture's file for one layer \\[default: here]."),
 ]
 
 
@@ -167,22 +73,22 @@ def invert(
     image: ImageArgument,
     layer: LayerOption = None,
     preset: PresetOption = "inversion",
-    parameter: ParameterOption = None,
-    smoothness: SmoothnessOption = None,
+    parameter: options.Parameter = None,
+    smoothness: options.Smoothness = None,
     set_: SetOption = None,
-    seed: SeedOption = None,
+    seed: options.Seed = None,
     size: SizeOption = None,
     steps: StepsOption = None,
-    lr: LrOption = None,
-    backbone: BackboneOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = None,
-    precision: PrecisionOption = None,
+    lr: options.LearningRate = None,
+    backbone: options.Backbone = None,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
     output: OutputOption = None,
-    overwrite: OverwriteOption = False,
-    dry_run: DryRunOption = False,
-    quiet: QuietOption = False,
-    json: JsonOption = False,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Show what is left of a picture at layers of a network.
 
@@ -223,22 +129,22 @@ def caricature(
     layer: LayerOption = None,
     preset: PresetOption = "caricature",
     cosine: CosineOption = None,
-    parameter: ParameterOption = None,
-    smoothness: SmoothnessOption = None,
+    parameter: options.Parameter = None,
+    smoothness: options.Smoothness = None,
     set_: SetOption = None,
-    seed: SeedOption = None,
+    seed: options.Seed = None,
     size: SizeOption = None,
     steps: StepsOption = None,
-    lr: LrOption = None,
-    backbone: BackboneOption = None,
-    weights: WeightsOption = None,
-    device: DeviceOption = None,
-    precision: PrecisionOption = None,
+    lr: options.LearningRate = None,
+    backbone: options.Backbone = None,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
     output: OutputOption = None,
-    overwrite: OverwriteOption = False,
-    dry_run: DryRunOption = False,
-    quiet: QuietOption = False,
-    json: JsonOption = False,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Exaggerate what layers of a network see in a picture.
 

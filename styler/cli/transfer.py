@@ -8,27 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styler.cli import console
-from styler.cli.completion import (
-    DEVICES,
-    choices,
-    complete,
-    painters,
-    presets,
-    settings,
-    starts,
-)
+from styler.cli import console, options
+from styler.cli.completion import choices, painters, starts
+from styler.cli.options import LOOK, NETWORK, SIZE
 from styler.cli.running import run_job, show_plan
 from styler.cli.values import layer_weights, step_counts
 from styler.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from styler.cli.rerun import Rerun
-
-LOOK = "Look"
-SIZE = "Size and effort"
-NETWORK = "Network and machine"
-OUTPUT = "Output"
 
 
 @console.guarded
@@ -39,16 +27,7 @@ def command(
     style: Annotated[
         Path, typer.Argument(readable=False, metavar="STYLE", help="The picture to paint it like.")
     ],
-    preset: Annotated[
-        str,
-        typer.Option(
-            "--preset",
-            "-p",
-            help="A recipe's name, or a TOML file: see `styler presets list`.",
-            rich_help_panel=LOOK,
-            autocompletion=presets("transfer"),
-        ),
-    ] = "default",
+    preset: Annotated[str, options.preset("transfer")] = "default",
     strength: Annotated[
         float | None,
         typer.Option(
@@ -74,9 +53,7 @@ def command(
     style_weight: Annotated[
         float | None, typer.Option(help="Beta of J(G).", rich_help_panel=LOOK)
     ] = None,
-    smoothness: Annotated[
-        float | None, typer.Option(help="Weight of total variation.", rich_help_panel=LOOK)
-    ] = None,
+    smoothness: options.Smoothness = None,
     content_layers: Annotated[
         str | None,
         typer.Option(help="Such as relu4_2 or relu3_1=1,relu4_2=.5.", rich_help_panel=LOOK),
@@ -115,9 +92,7 @@ def command(
             help="adam or lbfgs.", rich_help_panel=SIZE, autocompletion=choices("optimizer.name")
         ),
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Step size of the optimiser.", rich_help_panel=SIZE)
-    ] = None,
+    lr: options.LearningRate = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -126,12 +101,7 @@ def command(
             autocompletion=painters,
         ),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="A weights file for the backbone.", rich_help_panel=NETWORK
-        ),
-    ] = None,
+    weights: options.Weights = None,
     pooling: Annotated[
         str | None,
         typer.Option(
@@ -140,64 +110,20 @@ def command(
             autocompletion=choices("backbone.pooling"),
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=NETWORK,
-            autocompletion=complete(*DEVICES),
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, fp32 or bf16.",
-            rich_help_panel=NETWORK,
-            autocompletion=choices("runtime.precision"),
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting of `styler presets show transfer/default`; may be repeated.",
-            rich_help_panel=LOOK,
-            autocompletion=settings("transfer"),
-        ),
-    ] = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    set_: Annotated[list[str] | None, options.setting("transfer", "transfer/default")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            readable=False,
-            help="The result: .png, .jpg, .tif, .webp or .bmp \\[default: CONTENT+STYLE.png].",
-            rich_help_panel=OUTPUT,
+        options.output(
+            "The result: .png, .jpg, .tif, .webp or .bmp \\[default: CONTENT+STYLE.png]."
         ),
     ] = None,
-    bit_depth: Annotated[
-        int | None,
-        typer.Option(help="8 or 16 \\[default: the content's].", rich_help_panel=OUTPUT),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output.", rich_help_panel=OUTPUT)
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", "-n", help="Show the plan and an estimate.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet", "-q", help="Only errors and the result's path.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
-    ] = False,
+    bit_depth: options.BitDepth = None,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Paint the content in the style.
 

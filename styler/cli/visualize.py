@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styler.cli import completion, console
-from styler.cli.completion import DEVICES, backbones, complete
+from styler.cli import console, options
+from styler.cli.options import LOOK, OUTPUT, SIZE
 from styler.errors import ExitCode
 
 if TYPE_CHECKING:
     from styler.cli.rerun import Rerun
     from styler.config import Resolved, VisualizeConfig
     from styler.features import Extractor
-
-LOOK = "Look"
-SIZE = "Size and effort"
-NETWORK = "Network and machine"
-OUTPUT = "Output"
 
 
 @console.guarded
@@ -32,35 +27,20 @@ def command(
             help="LAYER:CHANNEL, LAYER:FIRST-LAST, LAYER:all, logits:LABEL, LAYER; see below.",
         ),
     ],
-    preset: Annotated[
-        str,
-        typer.Option(
-            "--preset",
-            "-p",
-            help="A recipe's name, or a TOML file: see `styler presets list`.",
-            rich_help_panel=LOOK,
-            autocompletion=completion.presets("visualize"),
-        ),
-    ] = "default",
+    preset: Annotated[str, options.preset("visualize")] = "default",
     pictures: Annotated[
         int | None,
         typer.Option(
-            "--pictures", "-n", help="Pictures of each unit, which differ.", rich_help_panel=LOOK
+            "--pictures", help="Pictures of each unit, which differ.", rich_help_panel=LOOK
         ),
     ] = None,
     between: Annotated[
         int, typer.Option(help="Pictures from A to B for A..B.", rich_help_panel=LOOK)
     ] = 5,
-    parameter: Annotated[
-        str | None,
-        typer.Option(
-            help="pixels, fourier or maco.",
-            rich_help_panel=LOOK,
-            autocompletion=completion.choices("parameter.kind", "visualize"),
-        ),
-    ] = None,
+    parameter: options.Parameter = None,
     alpha: Annotated[
-        bool, typer.Option("--alpha", help="Transparent where it does not matter.")
+        bool,
+        typer.Option("--alpha", help="Transparent where it does not matter.", rich_help_panel=LOOK),
     ] = False,
     spectrum_from: Annotated[
         Path | None,
@@ -70,9 +50,7 @@ def command(
             rich_help_panel=LOOK,
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of all randomness.", rich_help_panel=LOOK)
-    ] = None,
+    seed: options.Seed = None,
     size: Annotated[
         int | None,
         typer.Option(help="Side of the square pictures in pixels.", rich_help_panel=SIZE),
@@ -84,58 +62,18 @@ def command(
         int | None,
         typer.Option(help="Units at a time; 0 for what suits the machine.", rich_help_panel=SIZE),
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Step size of the optimiser.", rich_help_panel=SIZE)
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="A registered network, torchvision:NAME, timm:NAME or package.module:factory; "
-            "see `styler weights list`.",
-            rich_help_panel=NETWORK,
-            autocompletion=backbones,
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="A weights file for the backbone.", rich_help_panel=NETWORK
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:1 or mps.",
-            rich_help_panel=NETWORK,
-            autocompletion=complete(*DEVICES),
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, fp32 or bf16.",
-            rich_help_panel=NETWORK,
-            autocompletion=completion.choices("runtime.precision", "visualize"),
-        ),
-    ] = None,
+    lr: options.LearningRate = None,
+    backbone: options.Backbone = None,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
     set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting: `styler presets show visualize/default --all`.",
-            rich_help_panel=NETWORK,
-            autocompletion=completion.settings("visualize"),
-        ),
+        list[str] | None, options.setting("visualize", "visualize/default --all")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            readable=False,
-            help="Folder, or a picture's file for one picture \\[default: visualize-BACKBONE].",
-            rich_help_panel=OUTPUT,
+        options.output(
+            "Folder, or a picture's file for one picture \\[default: visualize-BACKBONE]."
         ),
     ] = None,
     natural: Annotated[
@@ -155,22 +93,10 @@ def command(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="What would be done, and for how long.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Only errors and the paths.", rich_help_panel=OUTPUT),
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Events as JSON lines.", rich_help_panel=OUTPUT)
-    ] = False,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
 ) -> None:
     """Show what units of a network look for, by pictures that excite them most.
 

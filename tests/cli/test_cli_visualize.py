@@ -62,7 +62,7 @@ def test_a_picture_remembers_its_unit_and_is_made_again(desk: Desk) -> None:
 
 
 def test_the_second_of_several_pictures_is_made_again(desk: Desk) -> None:
-    desk("visualize", "relu2_1:3", *QUICK, "-n", "2", "-o", "two")
+    desk("visualize", "relu2_1:3", *QUICK, "--pictures", "2", "-o", "two")
     assert (desk.folder / "two" / "relu2_1_0003_2.png").is_file()
     again = desk("rerun", "two/relu2_1_0003_2.png", "-o", "again.png")
     assert again.code == 0
