@@ -155,6 +155,7 @@ def run(
     told: Callable[[Entry], None] | None = None,
     callbacks: Sequence[Callable[[UnitsEvent], None]] = (),
     looked: Callable[[int], None] | None = None,
+    skipped: Callable[[Path, ImageError], None] | None = None,
     should_stop: Callable[[int], bool] | None = None,
 ) -> list[Entry]:
     """Show the units and write everything.
@@ -166,6 +167,7 @@ def run(
         told: called with each unit as soon as it is written.
         callbacks: called after steps.
         looked: called with the number of photographs looked at.
+        skipped: called with each of them that cannot be read.
         should_stop: asked after each step; True ends the run, and what there is is written.
 
     Returns:
@@ -176,7 +178,9 @@ def run(
     if job.natural is not None:
         side = picture_side(extractor, config, job.units)
         files = list(pictures_in(job.natural))
-        found = strongest_natural(job.units, files, extractor, side=side, progress=looked)
+        found = strongest_natural(
+            job.units, files, extractor, side=side, progress=looked, skipped=skipped
+        )
     writer = _Writer(job, extractor, {name: value for name, (value, _) in found.items()}, told)
     writer.strongest = {name: path for name, (_, path) in found.items()}
     shown = (

@@ -75,6 +75,7 @@ class UnitRun:
                 told=_tell,
                 callbacks=[show],
                 looked=_looked(),
+                skipped=lambda path, fault: console.note(f"passed over: {fault.message}"),
                 should_stop=stop,
             )
         seconds = time.monotonic() - started

@@ -18,6 +18,7 @@ from styler.errors import ConfigError
 from styler.features import Extractor
 from styler.images import AnimationWriter, read_picture, write_picture
 from styler.images.output import write_atomically
+from styler.natural import on_grey, square
 from styler.quality import Quality
 from styler.report.sheets import unit_grid
 from styler.visualize import Shown
@@ -32,8 +33,6 @@ FRAMES_PER_SECOND = 12
 GRID_SIDE = 160
 """Pixels of a cell, unless the pictures are smaller."""
 _CLASS = re.compile(r"logits:\d+ ([^+*:]+)")
-GREY = 0.5
-"""What a transparent picture is shown on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,26 +117,14 @@ def write_grid(folder: Path, entries: Sequence[Entry]) -> None:
             label = short_label(entry.unit) if number == 0 else f"#{number + 1}"
             dead = " (dead)" if number == 0 and entry.quality and entry.quality.dead else ""
             picture = read_picture(folder / name)
-            cells.append((label + dead, _on_grey(picture.pixels, picture.alpha)))
+            cells.append((label + dead, on_grey(picture.pixels, picture.alpha)))
         if entry.strongest is not None:
             photograph = read_picture(folder / entry.strongest).pixels
-            cells.append(("strongest photograph", centred(photograph)))
+            cells.append(("strongest photograph", square(photograph, GRID_SIDE)))
     each = len(entries[0].files) + (entries[0].strongest is not None)
     columns = None if each == 1 else each * max(1, round((1.5 * len(cells)) ** 0.5 / each))
     sheet = unit_grid(cells, side=min(GRID_SIDE, cells[0][1].shape[-1]), columns=columns)
     write_picture(folder / GRID, sheet, overwrite=True)
-
-
-def centred(picture: Tensor) -> Tensor:
-    """The largest centred square of a picture, (1, C, S, S)."""
-    height, width = picture.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return picture[..., top : top + side, left : left + side]
-
-
-def _on_grey(pixels: Tensor, alpha: Tensor | None) -> Tensor:
-    return pixels if alpha is None else alpha * pixels + (1 - alpha) * 0.5
 
 
 def animate(path: Path, shown: Sequence[Shown], *, overwrite: bool = False) -> None:
@@ -162,7 +149,7 @@ def animate(path: Path, shown: Sequence[Shown], *, overwrite: bool = False) -> N
                 frames = one.frames or (torch.zeros(3, 1, 1, dtype=torch.uint8),)
                 frame = frames[min(number, len(frames) - 1)][None].float() / 255
                 alpha = frame[:, 3:] if frame.shape[1] == 4 else None
-                cells.append((short_label(one.unit.name), _on_grey(frame[:, :3], alpha)))
+                cells.append((short_label(one.unit.name), on_grey(frame[:, :3], alpha)))
             side = (
                 min(GRID_SIDE, cells[0][1].shape[-1]) if len(cells) > 1 else cells[0][1].shape[-1]
             )
