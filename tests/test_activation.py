@@ -74,6 +74,12 @@ def test_values_by_hand(part: Part, expected: float) -> None:
     assert values([unit(part)], {"a": maps()}) == pytest.approx([expected])
 
 
+def test_the_centre_of_an_even_side_is_beyond_its_middle() -> None:
+    centred = unit(Part("a", channel=0, position="centre"))
+    assert values([centred], {"a": maps(height=4, width=6)}) == [2 * 6 + 3]
+    assert values([centred], {"a": maps(height=6, width=4)}) == [3 * 4 + 2]
+
+
 def test_a_direction_is_the_mean_of_its_places_and_not_of_their_vectors() -> None:
     direction = torch.tensor([1.0, -2.0])
     features = maps() - 5

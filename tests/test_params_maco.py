@@ -154,6 +154,13 @@ def test_resizing_keeps_the_picture() -> None:
         assert float((other.image() - expected).detach().abs().mean()) < 0.03
 
 
+def test_resizing_leaves_the_constant_out() -> None:
+    light = MacoImage(torch.zeros(1, 3, 8, 5), natural_magnitude((8, 8)), (8, 8))
+    resized = light.resized((12, 10))
+    assert float(resized.magnitude[:, 0, 0].abs().max()) == 0
+    assert bool((resized.magnitude[:, 1:4, 1:4] > 0).all())
+
+
 def test_a_frequency_inherits_no_memory() -> None:
     parameter = random_phases(2, (8, 6))
     state = parameter.resized_state(torch.ones_like(parameter.raw), (9, 11))

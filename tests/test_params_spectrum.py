@@ -132,6 +132,18 @@ def test_the_centre_of_the_right_aspect_is_taken() -> None:
     torch.testing.assert_close(mean_magnitude([upright], (16, 16))[0, 3, 2], expected[0, 2, 3])
 
 
+@pytest.mark.parametrize("size", [(8, 16), (16, 8), (9, 15)])
+def test_the_centre_of_a_size_that_is_not_square(size: tuple[int, int]) -> None:
+    height, width = size
+    generator = torch.Generator().manual_seed(0)
+    centre = torch.rand(1, 3, height, width, generator=generator)
+    expected = torch.fft.rfft2(waves_of(centre), norm="ortho")[0].abs()
+    expected[:, 0, 0] = 0.0
+    for margins in ((3, 3, 0, 0), (0, 0, 4, 4)):
+        framed = torch.nn.functional.pad(centre, margins, value=1.0)
+        torch.testing.assert_close(mean_magnitude([framed], size), expected)
+
+
 def test_pictures_of_other_sizes_are_resized_to_a_size_that_is_not_square() -> None:
     generator = torch.Generator().manual_seed(0)
     pictures = [torch.rand(1, 3, *size, generator=generator) for size in ((9, 30), (40, 11))]
