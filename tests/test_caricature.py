@@ -79,7 +79,9 @@ def preset(**values: object) -> VisualizeConfig:
     return resolve(("preset", recipe.values), ("test", values), root=VisualizeConfig).config
 
 
-def test_the_preset_is_dot_times_cosine_squared_and_two_penalties(extractor: Extractor) -> None:
+def test_the_preset_is_dot_times_the_fourth_power_of_the_cosine_and_two_penalties(
+    extractor: Extractor,
+) -> None:
     config, x, reference = preset(**{"schedule.size": 64}), blobs(2), blobs(1)
     problem = ReferenceProblem(reference, ["relu3_1"], extractor, config, caricature_term(config))
     objective = problem.gradient("relu3_1", torch.Generator()).objective(None)
@@ -89,8 +91,8 @@ def test_the_preset_is_dot_times_cosine_squared_and_two_penalties(extractor: Ext
     )
     squares = x.diff(dim=2).square().sum() + x.diff(dim=3).square().sum()
     expected = (
-        -exaggeration(f, t, 2.0)
-        + 4 * float((2 * x - 1).pow(6).mean())
+        -exaggeration(f, t, 4.0)
+        + 10 * float((2 * x - 1).pow(6).mean())
         + 5 * float(squares) / x.numel()
     )
     assert total == pytest.approx(expected, rel=1e-4)
@@ -99,7 +101,7 @@ def test_the_preset_is_dot_times_cosine_squared_and_two_penalties(extractor: Ext
 def test_the_preset_is_lucids_in_the_rest() -> None:
     config = preset()
     view, adam, own = config.view, config.optimizer, config.parameter
-    assert (adam.name, adam.lr, config.schedule.steps) == ("adam", 0.05, 512)
+    assert (adam.name, adam.lr, config.schedule.steps) == ("adam", 0.05, 300)
     assert config.schedule.size == 224
     assert (own.kind, own.std, own.decay, own.decorrelate) == ("fourier", 0.01, 1.0, True)
     assert (view.pad, view.jitter, view.degrees) == (12, (8, 4), 10)
@@ -111,7 +113,7 @@ def test_a_caricature_shows_more_of_the_same(extractor: Extractor) -> None:
     config = preset(**{"schedule.size": 64, "schedule.steps": 60, "optimizer.lr": 0.2})
     faint = 0.5 + 0.4 * (blobs(1) - 0.5)
     (drawn,) = caricature(faint, ["relu3_1"], extractor, config)
-    assert drawn.likeness.gain > 1.5
+    assert drawn.likeness.gain > 1.3
     assert drawn.likeness.cosine > 0.7
     first, last = drawn.run.trace[0][2], drawn.run.trace[-1][2]
     assert last["exaggeration"] < first["exaggeration"] - 1
@@ -120,6 +122,6 @@ def test_a_caricature_shows_more_of_the_same(extractor: Extractor) -> None:
 def test_without_settings_the_preset_is_taken(extractor: Extractor) -> None:
     stopped = caricature(blobs(1), ["relu1_1"], extractor, should_stop=lambda done: done == 1)
     assert stopped[0].image.shape == (1, 3, 168, 224)
-    assert (stopped[0].run.done, stopped[0].run.planned) == (1, 512)
+    assert (stopped[0].run.done, stopped[0].run.planned) == (1, 300)
     quick = VisualizeConfig(schedule=UnitScheduleConfig(size=32, steps=1))
     assert caricature(blobs(1), ["relu1_1"], extractor, quick)[0].image.shape == (1, 3, 24, 32)

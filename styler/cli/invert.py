@@ -51,7 +51,7 @@ PresetOption = Annotated[str, options.preset("visualize")]
 CosineOption = Annotated[
     float | None,
     typer.Option(
-        help="Power of the cosine: more keeps nearer to the picture.", rich_help_panel=LOOK
+        help="Power of the cosine: more keeps nearer to IMAGE \\[default: 4].", rich_help_panel=LOOK
     ),
 ]
 SizeOption = Annotated[
