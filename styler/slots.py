@@ -30,7 +30,7 @@ class Slot:
         generators: the randomness of each of its pictures, on the CPU.
         steps: taken so far.
         finished: whether it is done.
-        values: its activation after each step.
+        values: its activation as each step began, while there is an early end to watch for.
         frames: of its first picture, (3 or 4, H, W) uint8 on the CPU, while it came to be.
     """
 
@@ -171,6 +171,7 @@ class Slots:
     def _replace(self, stepper: RowStepper) -> RowStepper | None:
         """Let units that are done go, and others take their places."""
         kept: list[int] = []
+        refilled = False
         for place, slot in enumerate(self.active):
             if not self._is_done(slot):
                 kept.append(place)
@@ -182,11 +183,14 @@ class Slots:
                 for picture, generator in enumerate(self.active[place].generators):
                     raw = self.start(generator).raw.detach()[0]
                     stepper.put(place * self.each + picture, raw)
+                refilled = True
                 kept.append(place)
         if not kept:
             self.active = []
             return None
-        if len(kept) < len(self.active):
+        if refilled or len(kept) < len(self.active):
+            # Another optimiser, even of as many pictures: the engine keeps the last good picture of
+            # this one, and newcomers must not be taken back to what was in their place.
             self.active = [self.active[place] for place in kept]
             rows = [place * self.each + k for place in kept for k in range(self.each)]
             return stepper.keep(rows)

@@ -323,3 +323,23 @@ def check_views(extractor: Extractor, config: VisualizeConfig, units: Sequence[U
             extractor.check_size(view, unit.layers)
         except ImageError as error:
             raise ImageError(f"{unit.name}: {error.message}", error.hint) from None
+    placed = [unit for unit in units if any(isinstance(p.position, tuple) for p in unit.parts)]
+    if placed:
+        _check_positions(extractor, view, placed)
+
+
+def _check_positions(extractor: Extractor, view: tuple[int, int], units: Sequence[Unit]) -> None:
+    """Makes sure that layers have the positions at which units are looked at."""
+    blank = torch.zeros(1, 3, *view, device=extractor.device)
+    with torch.no_grad():
+        features = extractor(blank, frozenset().union(*(unit.layers for unit in units)))
+    for unit in units:
+        for part in unit.parts:
+            rows, columns = (*features[part.layer].shape[2:], 1, 1)[:2]
+            if isinstance(part.position, tuple):
+                row, column = part.position
+                if row >= rows or column >= columns:
+                    raise ConfigError(
+                        f"{unit.name}: {part.layer} has {rows}×{columns} positions",
+                        f"from @0,0 to @{rows - 1},{columns - 1}; @centre is the middle",
+                    )

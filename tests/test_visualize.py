@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from styler import visualize as module
-from styler.activation import Part, Unit
+from styler.activation import ActivationTerm, Part, Unit
 from styler.config import VisualizeConfig, resolve
 from styler.errors import ConfigError, DeviceError, ImageError
 from styler.features import Extractor, extractor_of, load_extractor
@@ -233,6 +233,39 @@ def test_a_picture_too_small_for_a_layer_is_refused_before_any_work(lite: Extrac
     assert "relu5_1:3" in caught.value.message
     with pytest.raises(ConfigError, match="no units"):
         visualize([], lite, settings())
+
+
+def test_a_position_past_the_end_is_refused(lite: Extractor) -> None:
+    with pytest.raises(ConfigError) as caught:
+        shown(["relu3_1:3@12,0"], lite)
+    assert "12×12 positions" in caught.value.message
+    (one,) = shown(["relu3_1:3@11,2"], lite)
+    assert one.finished
+
+
+def test_a_newcomer_starts_from_its_own_picture_even_after_a_bad_step(lite: Extractor) -> None:
+    units = parse_units(["relu1_1:0-1"], lite)
+    calls = 0
+    plain = ActivationTerm.__call__
+
+    def spoiled(self: ActivationTerm, image: Tensor, features: Any) -> Tensor:
+        nonlocal calls
+        calls += 1
+        value = plain(self, image, features)
+        return value * float("nan") if calls == 7 else value
+
+    config = settings(schedule__batch=1, schedule__steps=6, optimizer__lr=1e-9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ActivationTerm, "__call__", spoiled)
+        first, second = visualize(units, lite, config)
+    (alone,) = shown(["relu1_1:1"], lite, schedule__steps=6, optimizer__lr=1e-9)
+    torch.testing.assert_close(second.images, alone.images, rtol=0, atol=1e-4)
+    assert not torch.allclose(first.images, second.images, atol=1e-2)
+
+
+def test_averages_of_iterates_are_refused() -> None:
+    with pytest.raises(ConfigError, match="average"):
+        settings(optimizer__average=0.9)
 
 
 def test_lbfgs_would_mix_pictures() -> None:

@@ -16,6 +16,9 @@ from styler.params.fourier import LOGIT_MARGIN
 class MacoImage:
     """Phases of Fourier coefficients of fixed magnitude.
 
+    Of waves that run straight up and down, and of the finest ones sideways, a picture holds each
+    with its mirror image: their magnitude is at most the given one.
+
     The magnitudes keep a picture of large size from filling with the fine patterns that excite a
     unit and are found in no photograph.
 
