@@ -316,6 +316,11 @@ def check_views(extractor: Extractor, config: VisualizeConfig, units: Sequence[U
     """
     if not units:
         raise ConfigError("no units to visualize", "name some, such as relu4_1:37")
+    if config.optimizer.average:
+        raise ConfigError(
+            "pictures of a batch come and go: there is no average of their iterates",
+            "optimizer.average = 0",
+        )
     side = picture_side(extractor, config, units)
     view = view_size(config.view, (side, side))
     for unit in units:

@@ -263,9 +263,9 @@ def test_a_newcomer_starts_from_its_own_picture_even_after_a_bad_step(lite: Extr
     assert not torch.allclose(first.images, second.images, atol=1e-2)
 
 
-def test_averages_of_iterates_are_refused() -> None:
+def test_averages_of_iterates_are_refused(lite: Extractor) -> None:
     with pytest.raises(ConfigError, match="average"):
-        settings(optimizer__average=0.9)
+        shown(["relu1_1:0"], lite, optimizer__average=0.9)
 
 
 def test_lbfgs_would_mix_pictures() -> None:

@@ -121,11 +121,6 @@ class VisualizeConfig:
                 "L-BFGS mixes the pictures of a batch, which are each to be on their own",
                 "optimizer.name = adam, nadam or descent",
             )
-        if self.optimizer.average:
-            raise ConfigError(
-                "pictures of a batch come and go: there is no average of their iterates",
-                "optimizer.average = 0",
-            )
         if self.parameter.alpha and self.parameter.kind == "maco":
             raise ConfigError(
                 "maco has no transparency to optimise", "parameter.kind = fourier or pixels"
