@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := out/chelsea+flow_field.png
 
-.PHONY: demo test lint bench distill clean
+.PHONY: demo test lint bench bench-visualize distill clean
 
 demo: $(READY)  ## Paint a cat in the manner of a night sky; prints where the picture is.
 	@mkdir -p out
@@ -22,6 +22,9 @@ lint: $(READY)  ## Style and types.
 
 bench: $(READY)  ## Speed and memory beside a peer.
 	$(BIN)/python benchmarks/transfer.py
+
+bench-visualize: $(READY)  ## The same for feature visualization.
+	$(BIN)/python benchmarks/visualize.py
 
 # Such as: make distill TEACHER=vgg19-caffe.safetensors DATA="photos/ textures.tar"
 OUT ?= out/vgg-lite.safetensors

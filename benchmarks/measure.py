@@ -64,19 +64,16 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
         with process:
             try:
                 watch = _Watch(process)
-                # Only wait4 tells the memory of this one child.
-                _, status, usage = os.wait4(process.pid, 0)
+                peak = wait(process)
             except BaseException:
                 process.kill()
                 raise
-            process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode or len(watch.times) <= EXTRA:
             errors.seek(0)
             raise SystemExit(
                 f"{' '.join(command)}\nended with {process.returncode} after {len(watch.times)} "
                 f"iterations:\n{errors.read()[-2000:]}"
             )
-    peak = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
     intervals = [later - earlier for earlier, later in itertools.pairwise(watch.times)]
     return Run(
         seconds=statistics.median(intervals[WARM_UP:-1]),
@@ -85,6 +82,14 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
         imported=watch.imported,
         loss=watch.loss,
     )
+
+
+def wait(process: subprocess.Popen[str]) -> float:
+    """Let a program come to its end; its resident peak in megabytes since `restart_peak`."""
+    # Only wait4 tells the memory of this one child.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
 
 
 class _Watch:
@@ -101,14 +106,14 @@ class _Watch:
         if _ITERATION.match(line):
             self.times.append(time.perf_counter())
             if len(self.times) == 1:
-                self.starting_peak = _restart_peak(pid)
+                self.starting_peak = restart_peak(pid)
         elif found := _TOTAL.match(line):
             self.loss = self.loss or float(found[1])
         elif found := _IMPORTED.match(line):
             self.imported = float(found[1])
 
 
-def _restart_peak(pid: int) -> float:
+def restart_peak(pid: int) -> float:
     """The resident peak of a process until now, in megabytes, and a new beginning for it.
 
     Linux alone can do this; 0.0 elsewhere.

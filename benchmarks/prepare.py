@@ -13,8 +13,39 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".bench"
 WORKERS = Path(__file__).with_name("workers.py")
 
-PEER = "neural-style"
-PEER_VERSION = "0.5.7"
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A package from PyPI to compare with, which shares our torch, torchvision and Pillow.
+
+    Args:
+        name: of the package.
+        version: that is installed.
+        probe: a file that it brings.
+        beside: packages installed with it, without what they need in turn.
+        needs: packages installed with what they need.
+    """
+
+    name: str
+    version: str
+    probe: str
+    beside: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}"
+
+
+NEURAL_STYLE = Peer(name="neural-style", version="0.5.7", probe="neural_style/neural_style.py")
+LUCENT = Peer(
+    name="torch-lucent",
+    version="0.1.8",
+    probe="lucent/optvis/render.py",
+    beside=("kornia==0.4.1",),
+    needs=("decorator", "ipython"),
+)
 
 CONTENT = ROOT / "samples" / "contents" / "coffee.jpg"
 STYLE = ROOT / "samples" / "styles" / "flow_field.jpg"
@@ -59,34 +90,37 @@ def weights(folder: Path) -> tuple[Path, bool]:
     return file, work("weights", str(file)).strip() != "random"
 
 
-def install_peer() -> Path:
-    """The folder with the peer's package, beside which it finds our torch, torchvision and Pillow.
+def install_peer(peer: Peer) -> Path:
+    """The folder with the peer's package, beside which it finds what it shares with us.
 
     Raises:
         SystemExit: pip cannot get it.
     """
-    target = CACHE / f"{PEER}-{PEER_VERSION}"
-    if (target / "neural_style" / "neural_style.py").is_file():
+    target = CACHE / f"{peer.name}-{peer.version}"
+    if (target / peer.probe).is_file():
         return target
-    package = f"{PEER}=={PEER_VERSION}"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    done = subprocess.run(
-        [*command, "--target", str(target), package], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"cannot install {package} into {target}:\n{done.stderr}")
+    if peer.needs:
+        _install(target, *peer.needs)
+    _install(target, "--no-deps", f"{peer.name}=={peer.version}", *peer.beside)
     return target
 
 
-def work(*arguments: str) -> str:
-    """What a task of `workers` prints.
+def _install(target: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"cannot install {' '.join(arguments)} into {target}:\n{done.stderr}")
+
+
+def work(*arguments: str, script: Path = WORKERS) -> str:
+    """What a task of a script prints.
 
     Raises:
         SystemExit: it failed.
     """
     done = subprocess.run(
-        [sys.executable, str(WORKERS), *arguments], capture_output=True, text=True, check=False
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(f"workers.py {arguments[0]} failed:\n{done.stderr}")
+        raise SystemExit(f"{script.name} {arguments[0]} failed:\n{done.stderr}")
     return done.stdout

@@ -1,56 +1,77 @@
-"""The table and the JSON file."""
+"""Tables for the terminal and for Markdown, and the JSON file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from itertools import groupby
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from machine import Machine
 from rich.console import Console
 from rich.table import Table
-from rows import Row
-
-TOLERANCE = 0.1
-"""Losses that differ by more are not losses of the same thing."""
-
-BEGIN = "<!-- begin: output of make bench -->"
-END = "<!-- end: output of make bench -->"
-COLUMNS = (
-    "program",
-    "s/iteration",
-    "speed-up",
-    "peak MB",
-    "iterating",
-    "imports",
-    "GFLOP/s",
-    "of matmul",
-    "loss",
-)
 
 
-def show(rows: Sequence[Row], machine: Machine, console: Console, *, notes: Sequence[str]) -> None:
-    """Print the machine, the table, and what is to be said about it."""
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Several measurements of one thing, one per round."""
+
+    median: float
+    least: float
+    greatest: float
+    rounds: tuple[float, ...]
+
+    def text(self, digits: int, scale: float = 1.0) -> str:
+        """The median, with the least and the greatest behind it."""
+        parts = (f"{scale * n:.{digits}f}" for n in (self.median, self.least, self.greatest))
+        return "{} ({}–{})".format(*parts)
+
+
+def spread(values: Sequence[float]) -> Spread:
+    return Spread(
+        median=median(values), least=min(values), greatest=max(values), rounds=tuple(values)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """One table.
+
+    Args:
+        keys: what all its lines have in common; columns of their own in Markdown.
+        columns: their heads; the first one is to the left.
+        lines: a cell for each column.
+    """
+
+    keys: Mapping[str, str]
+    columns: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+
+def show(
+    sheets: Sequence[Sheet], machine: Machine, console: Console, *, notes: Sequence[str]
+) -> None:
+    """Print the machine, the tables, and what is to be said about them."""
     console.print(describe(machine), highlight=False)
-    for (size, optimizer), group in groupby(rows, key=lambda row: (size_of(row), row.optimizer)):
+    for sheet in sheets:
         table = Table(
-            title=f"{size}, {optimizer}",
+            title=", ".join(sheet.keys.values()),
             title_justify="left",
             title_style="bold",
             header_style="",
             box=None,
             pad_edge=False,
         )
-        for name in COLUMNS:
+        for name in sheet.columns:
             table.add_column(name, justify="right" if table.columns else "left", no_wrap=True)
-        for row in group:
-            table.add_row(*cells(row))
+        for line in sheet.lines:
+            table.add_row(*line)
         console.print()
         console.print(table)
     console.print()
-    for note in (*notes, *doubts(rows)):
+    for note in notes:
         console.print(note, highlight=False)
 
 
@@ -63,61 +84,48 @@ def describe(machine: Machine) -> str:
     )
 
 
-def cells(row: Row) -> list[str]:
-    seconds, speedup = row.seconds, row.speedup
-    return [
-        f"{row.program} {row.precision}",
-        f"{seconds.median:.3f} ({seconds.least:.3f}–{seconds.greatest:.3f})",
-        f"{speedup.median:.2f} ({speedup.least:.2f}–{speedup.greatest:.2f})",
-        f"{row.peak_mb:.0f}",
-        "–" if row.iterating_mb is None else f"{row.iterating_mb:.0f}",
-        f"{row.imports_mb:.0f}",
-        f"{row.gflops:.0f}",
-        f"{row.share_of_matmul:.0%}",
-        f"{row.loss_ratio:.2f}",
-    ]
-
-
-def size_of(row: Row) -> str:
-    return f"{row.width}×{row.height}"
-
-
-def doubts(rows: Sequence[Row]) -> list[str]:
-    """A warning for each row whose loss says that it computed something else."""
-    return [
-        f"WARNING: {row.program} {row.precision} at {size_of(row)} started from a loss "
-        f"of {row.first_loss:.4g}, {row.loss_ratio:.2f} of the peer's: not the same work"
-        for row in rows
-        if abs(row.loss_ratio - 1) > TOLERANCE
-    ]
-
-
 def update_document(
-    file: Path, rows: Sequence[Row], machine: Machine, notes: Sequence[str]
+    file: Path, name: str, sheets: Sequence[Sheet], machine: Machine, notes: Sequence[str]
 ) -> None:
-    """Put the table into a Markdown file, in place of what is between `BEGIN` and `END`.
+    """Put the tables, as one, into a Markdown file, in place of what is between two comments.
+
+    Args:
+        file: the document.
+        name: of the command, which the comments name.
+        sheets: with the same columns.
+        machine: where.
+        notes: what is to be said about it.
 
     Raises:
         SystemExit: the file has no such place.
     """
-    before, begin, rest = file.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    begin, end = f"<!-- begin: output of {name} -->", f"<!-- end: output of {name} -->"
+    before, begin, rest = file.read_text(encoding="utf-8").partition(begin)
+    _, end, after = rest.partition(end)
     if not end:
-        raise SystemExit(f"{file} has no lines {BEGIN} and {END} to put the table between")
-    head = ("size", "optimizer", *COLUMNS)
+        raise SystemExit(f"{file} has no two comments “output of {name}” to put the table between")
+    keys, columns = sheets[0].keys, sheets[0].columns
     lines = [
-        *(head, ["---", "---", "---", *["---:"] * (len(COLUMNS) - 1)]),
-        *([size_of(row), row.optimizer, *cells(row)] for row in rows),
+        [*keys, *columns],
+        [*["---"] * (len(keys) + 1), *["---:"] * (len(columns) - 1)],
+        *([*sheet.keys.values(), *line] for sheet in sheets for line in sheet.lines),
     ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    text = " ".join([describe(machine), *notes, *doubts(rows)])
+    text = " ".join([describe(machine), *notes])
     file.write_text(f"{before}{begin}\n\n{text}\n\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
 def save_json(
-    file: Path, rows: Sequence[Row], machine: Machine, settings: Mapping[str, object]
+    file: Path, rows: Sequence[Any], machine: Machine, settings: Mapping[str, object]
 ) -> None:
-    """Everything in the table and how it was measured, for other programs."""
+    """Everything in the tables and how it was measured, for other programs.
+
+    Args:
+        file: replaced where it exists.
+        rows: dataclasses.
+        machine: where.
+        settings: how.
+    """
     whole = {
         "machine": asdict(machine),
         "settings": dict(settings),

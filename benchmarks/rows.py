@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 
-import prepare
 from machine import Machine
 from measure import Run
+from prepare import NEURAL_STYLE
+from report import Sheet, Spread, spread
 
 from styler.features import get_backbone, summarise, totals
 
 DEEPEST = "relu5_1"
 """The last layer that the recipe reads; neither program goes beyond it."""
+TOLERANCE = 0.1
+"""Losses that differ by more are not losses of the same thing."""
+COLUMNS = (
+    "program",
+    "s/iteration",
+    "speed-up",
+    "peak MB",
+    "iterating",
+    "imports",
+    "GFLOP/s",
+    "of matmul",
+    "loss",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +44,7 @@ class Program:
     precision: str
 
 
-PEER = Program(name=f"{prepare.PEER} {prepare.PEER_VERSION}", precision="fp32")
+PEER = Program(name=NEURAL_STYLE.label, precision="fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +58,6 @@ class Case:
 
     side: int
     optimizer: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Several measurements of one thing, one per round."""
-
-    median: float
-    least: float
-    greatest: float
-    rounds: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +97,6 @@ class Row:
     share_of_matmul: float
     first_loss: float
     loss_ratio: float
-
-
-def spread(values: Sequence[float]) -> Spread:
-    return Spread(
-        median=median(values), least=min(values), greatest=max(values), rounds=tuple(values)
-    )
 
 
 def gflop_per_iteration(size: tuple[int, int]) -> float:
@@ -151,3 +150,43 @@ def summarise_case(
         )
 
     return [row(program, own) for program, own in runs.items()]
+
+
+def sheets(rows: Sequence[Row]) -> list[Sheet]:
+    """One table per size and optimiser."""
+    return [
+        Sheet(
+            keys={"size": size, "optimizer": optimizer},
+            columns=COLUMNS,
+            lines=[cells(row) for row in group],
+        )
+        for (size, optimizer), group in groupby(rows, key=lambda row: (size_of(row), row.optimizer))
+    ]
+
+
+def cells(row: Row) -> list[str]:
+    return [
+        f"{row.program} {row.precision}",
+        row.seconds.text(3),
+        row.speedup.text(2),
+        f"{row.peak_mb:.0f}",
+        "–" if row.iterating_mb is None else f"{row.iterating_mb:.0f}",
+        f"{row.imports_mb:.0f}",
+        f"{row.gflops:.0f}",
+        f"{row.share_of_matmul:.0%}",
+        f"{row.loss_ratio:.2f}",
+    ]
+
+
+def size_of(row: Row) -> str:
+    return f"{row.width}×{row.height}"
+
+
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """A warning for each row whose loss says that it computed something else."""
+    return [
+        f"WARNING: {row.program} {row.precision} at {size_of(row)} started from a loss "
+        f"of {row.first_loss:.4g}, {row.loss_ratio:.2f} of the peer's: not the same work"
+        for row in rows
+        if abs(row.loss_ratio - 1) > TOLERANCE
+    ]

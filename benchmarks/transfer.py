@@ -49,10 +49,10 @@ from pathlib import Path
 import prepare
 from machine import Machine, look_at_machine
 from measure import EXTRA, Run, measure
-from prepare import Pictures
+from prepare import NEURAL_STYLE, Pictures
 from report import save_json, show, update_document
 from rich.console import Console
-from rows import PEER, Case, Program, Row, summarise_case
+from rows import PEER, Case, Program, Row, doubts, sheets, summarise_case
 
 TABLE_WIDTH = 120
 OPTIMIZERS = ("adam", "lbfgs")
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parse(arguments)
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)  # rather overlong lines than cut numbers
-    peer = prepare.install_peer()
+    peer = prepare.install_peer(NEURAL_STYLE)
     machine = look_at_machine()
     competitors = programs(machine)
     cases = [Case(side=s, optimizer=o) for s in given.sizes for o in given.optimizers]
@@ -107,9 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     notes = [f"{given.rounds} rounds of {given.iterations} iterations."]
     if not real:
         notes.append(RANDOM_WEIGHTS)
-    show(rows, machine, console, notes=notes)
+    notes += doubts(rows)
+    show(sheets(rows), machine, console, notes=notes)
     if given.update:
-        update_document(given.update, rows, machine, notes)
+        update_document(given.update, "make bench", sheets(rows), machine, notes)
     if given.json:
         settings = {
             "rounds": given.rounds,

@@ -16,11 +16,14 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
 import torch
+from torch import Tensor
+
+from styler.features import BackboneSpec
 
 PEER_LIMIT = 256.0
 """The peer feeds the network pixels in 0 to 256, where Caffe's were in 0 to 255."""
@@ -60,12 +63,23 @@ def matmul_gflops(dtype: torch.dtype) -> float:
 def weights(target: Path) -> None:
     """Write real VGG-19 weights if there are any, else random ones; print which."""
     from styler.features import find_weights, get_backbone, load_weights
-    from styler.features.network import vgg_ops
 
     spec = get_backbone("vgg19-caffe")
     found = find_weights(spec)
-    state: dict[str, torch.Tensor] = {}
-    loaded = load_weights(spec, found).state if found else None
+    torch.save(vgg_state(spec, load_weights(spec, found).state if found else None), target)
+    print("random" if found is None else found.name)
+
+
+def vgg_state(spec: BackboneSpec, loaded: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """The convolutions of a VGG network under torchvision's names.
+
+    Args:
+        spec: the network.
+        loaded: its tensors under our names; None for random ones.
+    """
+    from styler.features.network import vgg_ops
+
+    state: dict[str, Tensor] = {}
     for place, op in enumerate(vgg_ops(spec.blocks)):
         if op.kind != "conv":
             continue
@@ -78,8 +92,7 @@ def weights(target: Path) -> None:
                 shape = (op.out_channels, op.in_channels, op.kernel, op.kernel)
                 value = torch.nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="relu")
             state[f"features.{place}.{leaf}"] = value
-    torch.save(state, target)
-    print("random" if found is None else found.name)
+    return state
 
 
 def styler(arguments: list[str]) -> None:
