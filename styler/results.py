@@ -94,9 +94,9 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputError: it is a file, or what it would be made in may not be written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file, expected a folder", "name another with -o")
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise OutputError(f"{above} is a file, expected a folder", "name another with -o")
     if not os.access(above, os.W_OK):
         raise OutputError(f"cannot write into {above}", "name another folder with -o")
 
