@@ -190,7 +190,9 @@ def network(name: str, target: Path) -> None:
             torch.save(torchvision_state(spec, found), target)
             print(found.name)
             return
-    torch.save(torchvision_model(name).state_dict(), target)
+    spec = get_backbone(name)
+    is_vgg = spec.architecture == "vgg"
+    torch.save(vgg_state(spec, None) if is_vgg else torchvision_model(name).state_dict(), target)
     print("random")
 
 
