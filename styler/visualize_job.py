@@ -104,11 +104,13 @@ def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
         check_folder(job.output)
     missing = []
     for unit in job.units:
-        if job.overwrite or not all(_is_there(job, extractor, p, unit) for p in job.files(unit)):
+        files, alone = job.files(unit), job.number is not None  # which is one to be made again
+        if job.overwrite or alone or not all(_is_there(job, extractor, p, unit) for p in files):
             missing.append(unit)
-            for path in job.files(unit):
+            for path in files:
+                unfinished = not alone and _is_part(path, unit)
                 if path.parent.is_dir():
-                    check_output(path, overwrite=job.overwrite or _is_part(path, unit))
+                    check_output(path, overwrite=job.overwrite or unfinished)
     return missing
 
 

@@ -61,6 +61,14 @@ def test_a_picture_remembers_its_unit_and_is_made_again(desk: Desk) -> None:
     assert torch.equal(first, second)
 
 
+def test_a_rerun_makes_the_picture_anew_or_refuses(desk: Desk) -> None:
+    desk("visualize", "relu2_1:3", *QUICK, "-o", "one.png")
+    desk("rerun", "one.png", "-o", "two.png")
+    refused = desk("rerun", "one.png", "-o", "two.png", "-q")
+    assert refused.code == 8
+    assert "two.png already exists" in refused.error
+
+
 def test_the_second_of_several_pictures_is_made_again(desk: Desk) -> None:
     desk("visualize", "relu2_1:3", *QUICK, "--pictures", "2", "-o", "two")
     assert (desk.folder / "two" / "relu2_1_0003_2.png").is_file()
