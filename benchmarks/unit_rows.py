@@ -84,7 +84,8 @@ class Row:
         gflop: operations in one step of a unit, in 10⁹.
         gflops: the same per second.
         share_of_matmul: of the speed of a plain matrix product in that precision.
-        activation_ratio: of the channels, over that in the peer's pictures.
+        activation_ratio: of the channels, over that in the peer's pictures; None where they are
+            silent in those, as channels of random networks may be.
     """
 
     network: str
@@ -99,7 +100,7 @@ class Row:
     gflop: float
     gflops: float
     share_of_matmul: float
-    activation_ratio: float
+    activation_ratio: float | None
 
 
 def row_of(subject: Subject, way: Way, own: Measured, peer: Measured, machine: Machine) -> Row:
@@ -127,7 +128,7 @@ def row_of(subject: Subject, way: Way, own: Measured, peer: Measured, machine: M
         gflop=own.gflop,
         gflops=gflops,
         share_of_matmul=gflops / machine.matmul_gflops[way.precision],
-        activation_ratio=own.activation / peer.activation,
+        activation_ratio=own.activation / peer.activation if peer.activation else None,
     )
 
 
@@ -154,5 +155,5 @@ def cells(row: Row) -> list[str]:
         f"{row.gflop:.2f}",
         f"{row.gflops:.0f}",
         f"{row.share_of_matmul:.0%}",
-        f"{row.activation_ratio:.2f}",
+        "–" if row.activation_ratio is None else f"{row.activation_ratio:.2f}",
     ]
