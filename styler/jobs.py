@@ -12,7 +12,7 @@ from styler.features import Extractor
 from styler.images import Picture, read_picture
 from styler.network import extractor_for
 from styler.results import Finished, check_target, make_recipe, save, written_depth
-from styler.transfer import Problem
+from styler.transfer import Problem, TransferResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +111,19 @@ def run(
         DivergedError, DeviceError: from the optimisation.
         OutputError: the picture cannot be written where it should be; its hint says where it is.
     """
-    job = prepared.job
     result = prepared.problem.solve(callbacks=callbacks, should_stop=should_stop)
     if result.run.stopped and result.run.done == 0:
         return None
-    image = result.image
+    return finish(prepared, result)
+
+
+def finish(prepared: Prepared, result: TransferResult) -> Finished:
+    """Write a picture that has been made.
+
+    Raises:
+        OutputError: it cannot be written where it should be; its hint says where it is.
+    """
+    job, image = prepared.job, result.image
     recipe = make_recipe(
         "transfer",
         output=job.output,
