@@ -129,9 +129,10 @@ class ActivationTerm:
         device = next(iter(features.values())).device
         total = torch.zeros(len(self.units), device=device)
         for (layer, position), chosen in self._channels.items():
-            maps = _views(features[layer], len(self.units))
+            # With channels last, as extractors give them, the gradient comes back in that layout.
+            maps = _views(features[layer], len(self.units)).movedim(2, -1)
             rows, channels = chosen.rows.to(device), chosen.channels.to(device)
-            active = _at(maps[rows, :, channels].float(), position)
+            active = _at(maps[rows, :, :, :, channels].float(), position)
             total = total.index_add(0, rows, active * chosen.weights.to(device))
         for row, part in self._others:
             maps = _views(features[part.layer], len(self.units))[row].float()

@@ -52,7 +52,11 @@ class Draw:
             self.theta.to(image), [self.views, image.shape[1], *self.size], align_corners=False
         )
         views = GREY + F.grid_sample(
-            image - GREY, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+            (image - GREY).contiguous(memory_format=torch.channels_last),
+            grid,
+            mode="bilinear",
+            padding_mode="zeros",
+            align_corners=False,
         )
         return views if self.noise is None else views + self.noise.to(views)
 

@@ -30,9 +30,11 @@ class _Redirected(torch.autograd.Function):
         (gradient,) = gradients
         active, silent, wanted = ctx.saved_tensors
         plain = gradient * active
+        dead = wanted & (plain.flatten(1).abs().amax(1) == 0)
+        if not bool(dead.any()):
+            return plain, None, None
         # What is already silent must not be pushed further down: descent follows −gradient.
         lifting = torch.where(silent & (gradient > 0), torch.zeros_like(gradient), gradient)
-        dead = wanted & (plain.flatten(1).abs().amax(1) == 0)
         return torch.where(dead.view(-1, *[1] * (plain.ndim - 1)), lifting, plain), None, None
 
 
