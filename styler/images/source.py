@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from styler.errors import ImageError
 from styler.images.sniff import FORMATS, HEAD_LENGTH, looks_like, picture_format
@@ -31,16 +34,33 @@ def read_source(path: Path) -> tuple[bytes, str]:
     Raises:
         ImageError: it is missing, no regular file, empty, unreadable or not a picture.
     """
+    with open_source(path) as file:
+        head = file.read(HEAD_LENGTH)
+        found = picture_format(head)
+        if found is None:
+            raise _not_a_picture(path, head)
+        return head + file.read(), found
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read from; only regular files, so that a pipe or device cannot hang the reader.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The open file.
+
+    Raises:
+        ImageError: it is missing, no regular file or unreadable, also while it is read.
+    """
     try:
         _require_regular(path)
         with path.open("rb") as file:
-            head = file.read(HEAD_LENGTH)
-            found = picture_format(head)
-            if found is None:
-                raise _not_a_picture(path, head)
-            return head + file.read(), found
+            yield file
     except FileNotFoundError as fault:
-        raise ImageError(f"no such file: {path}", _missing_hint(path)) from fault
+        raise ImageError(f"no such file: {path}", missing_hint(path)) from fault
     except PermissionError as fault:
         raise ImageError(
             f"no permission to read {path}", "check the owner and mode of the file and its folders"
@@ -70,7 +90,7 @@ def _not_a_picture(path: Path, head: bytes) -> ImageError:
     return ImageError(message, _CONVERT)
 
 
-def _missing_hint(path: Path) -> str:
+def missing_hint(path: Path) -> str:
     """The names most like the missing one, else some of what the folder holds."""
     folder = path.parent
     try:
