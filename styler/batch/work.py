@@ -1,0 +1,319 @@
+"""One worker: takes jobs from the journal, makes their pictures, and says how it went."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from styler.batch.events import BatchEvent, Emit, EventKind
+from styler.batch.job import JobRecord, StyleChoice
+from styler.batch.journal import Journal
+from styler.batch.settings import with_overrides
+from styler.config import Resolved, TransferConfig
+from styler.engine import StepEvent
+from styler.errors import OutputError, StylerError
+from styler.features import Extractor
+from styler.jobs import Prepared, TransferJob, finish, prepare
+from styler.network import extractor_for
+from styler.results import Finished
+from styler.transfer import TransferResult
+
+LEASE = 60.0
+"""Seconds that a worker may be silent before others take its jobs over."""
+PATIENCE = (5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0, 120.0, 120.0, 120.0)
+"""Seconds to wait for a disk that is full or gone, again and again; ten minutes in all."""
+POLL = 2.0
+"""Seconds between two looks at the jobs of other workers, when nothing else is left."""
+EXTRACTORS = 2
+"""Networks kept loaded; a manifest may name several."""
+STEP_EVERY = 0.5
+"""Seconds between two reports of how far a job is."""
+
+_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EPERM))
+"""Troubles of the place that results go to, which end when somebody makes room or mounts it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOrder:
+    """What a worker needs to know. It can be sent from process to process.
+
+    Args:
+        folder: of the results and the journal.
+        resolved: the settings of all jobs.
+        owner: the worker's name, unlike all others'.
+        bit_depth: 8 or 16; None takes each content's.
+        lease: seconds that it may be silent.
+        linger: whether to wait for the jobs of other workers, in case one of them dies.
+    """
+
+    folder: Path
+    resolved: Resolved[TransferConfig]
+    owner: str
+    bit_depth: int | None = None
+    lease: float = LEASE
+    linger: bool = True
+
+
+@dataclass
+class _Writing:
+    """A picture on its way to the disk."""
+
+    record: JobRecord
+    prepared: Prepared
+    result: TransferResult
+    seconds: float
+    file: Future[Finished]
+
+
+class Worker:
+    """Works off the journal, one picture after another.
+
+    While one picture is optimised, the next one is read and the last one written, in threads of
+    their own. Each picture is made by the same code as a single transfer's.
+
+    Args:
+        order: what to do.
+        emit: told of everything that happens.
+        stop: asked often; True ends the work, and the job under way is given back.
+        load: gives a network.
+        sleep: waits.
+    """
+
+    def __init__(
+        self,
+        order: WorkOrder,
+        emit: Emit,
+        stop: Callable[[], bool],
+        *,
+        load: Callable[[TransferConfig], Extractor] = extractor_for,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.order = order
+        self.emit = emit
+        self.stop = stop
+        self.sleep = sleep
+        self._load = load
+        self._extractors: OrderedDict[Any, Extractor] = OrderedDict()
+        self._held: set[str] = set()
+
+    def work(self) -> None:
+        """Until nothing is left, or `stop` says so.
+
+        Raises:
+            OutputError: results cannot be written, for longer than `PATIENCE`.
+        """
+        with (
+            Journal.open(self.order.folder) as journal,
+            self._heartbeat(),
+            ThreadPoolExecutor(1, "read") as reader,
+            ThreadPoolExecutor(1, "write") as writer,
+        ):
+            self.journal = journal
+            try:
+                self._work_off(reader, writer)
+            finally:
+                self._release()
+
+    def _work_off(self, reader: ThreadPoolExecutor, writer: ThreadPoolExecutor) -> None:
+        writing: _Writing | None = None
+        coming = self._next(reader)
+        while not self.stop():
+            if coming is None:
+                if writing is not None:
+                    self._conclude(writing, writer)
+                    writing = None
+                coming = self._next(reader) or self._wait(reader)
+                if coming is None:
+                    return
+            record, reading = coming
+            coming = self._next(reader)
+            made = self._make(record, reading)
+            if writing is not None:
+                self._conclude(writing, writer)
+                writing = None
+            if made is not None:
+                prepared, result, seconds = made
+                file = writer.submit(finish, prepared, result)
+                writing = _Writing(record, prepared, result, seconds, file)
+        if writing is not None:
+            self._conclude(writing, writer)
+
+    def _next(self, reader: ThreadPoolExecutor) -> tuple[JobRecord, Future[Prepared]] | None:
+        """The next job, which is being read."""
+        claimed = self.journal.claim(self.order.owner, lease_seconds=self.order.lease)
+        if not claimed:
+            return None
+        (record,) = claimed
+        self._held.add(record.key)
+        return record, reader.submit(self._prepare, record)
+
+    def _wait(self, reader: ThreadPoolExecutor) -> tuple[JobRecord, Future[Prepared]] | None:
+        """A job of another worker that has fallen silent; None when all are done."""
+        while self.order.linger and not self.stop() and self.journal.counts()["running"]:
+            self.sleep(POLL)
+            coming = self._next(reader)
+            if coming is not None:
+                return coming
+        return None
+
+    def _prepare(self, record: JobRecord) -> Prepared:
+        return prepare(job_of(record, self.order), self._extractor)
+
+    def _extractor(self, config: TransferConfig) -> Extractor:
+        """The network, kept for the next job."""
+        key = (config.backbone, config.runtime.device, config.runtime.precision)
+        if key in self._extractors:
+            self._extractors.move_to_end(key)
+        else:
+            self._extractors[key] = self._load(config)
+            while len(self._extractors) > EXTRACTORS:
+                self._extractors.popitem(last=False)
+        return self._extractors[key]
+
+    def _make(
+        self, record: JobRecord, reading: Future[Prepared]
+    ) -> tuple[Prepared, TransferResult, float] | None:
+        """Optimise one picture; None when that failed or was stopped."""
+        started = time.monotonic()
+        self._say("started", record.key)
+        try:
+            prepared = reading.result()
+            result = prepared.problem.solve(
+                callbacks=[self._steps(record.key)], should_stop=lambda _: self.stop()
+            )
+        except Exception as error:  # one bad picture must not end the batch
+            self._fail(record, error)
+            return None
+        if result.run.stopped:
+            return None  # it is given back
+        return prepared, result, time.monotonic() - started
+
+    def _steps(self, key: str) -> Callable[[StepEvent], None]:
+        last = time.monotonic()
+
+        def tell(step: StepEvent) -> None:
+            nonlocal last
+            if time.monotonic() - last >= STEP_EVERY:
+                last = time.monotonic()
+                self._say("step", key, share=step.done / step.planned)
+
+        return tell
+
+    def _conclude(self, writing: _Writing, writer: ThreadPoolExecutor) -> None:
+        """Wait until a picture is written, and note it in the journal."""
+        record = writing.record
+        try:
+            finished = self._patiently(writing, writer)
+        except Exception as error:
+            self._fail(record, error)
+            if _is_disk(error):
+                raise
+            return
+        outcome = finished.recipe.outcome
+        kept = self.journal.done(
+            self.order.owner,
+            record.key,
+            seconds=writing.seconds,
+            losses=outcome.losses,
+            trace=outcome.trace,
+            size=finished.recipe.size,
+        )
+        self._held.discard(record.key)
+        if kept:
+            self._say("done", record.key, seconds=writing.seconds, losses=outcome.losses)
+        else:
+            self._say("note", record.key, message="another worker had taken it over")
+
+    def _patiently(self, writing: _Writing, writer: ThreadPoolExecutor) -> Finished:
+        """The written picture; a disk that is full is waited for, the picture being kept."""
+        waits = iter(PATIENCE)
+        while True:
+            try:
+                return writing.file.result()
+            except OutputError as error:
+                wait = next(waits, None) if _is_disk(error) and not self.stop() else None
+                if wait is None:
+                    raise
+                message = f"{error.message}; trying again in {wait:.0f} s"
+                self._say("paused", writing.record.key, message=message)
+                self.sleep(wait)
+                self._say("resumed", writing.record.key)
+                writing.file = writer.submit(finish, writing.prepared, writing.result)
+
+    def _fail(self, record: JobRecord, error: Exception) -> None:
+        message = explained(error)
+        self.journal.fail(self.order.owner, record.key, message)
+        self._held.discard(record.key)
+        self._say("failed", record.key, message=message)
+
+    def _release(self) -> None:
+        """Give back what is not done."""
+        for key in sorted(self._held):
+            self._say("released", key)
+        self.journal.release(self.order.owner, sorted(self._held))
+        self._held.clear()
+
+    @contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        """Say now and then that the jobs in hand are being worked on."""
+        over = threading.Event()
+
+        def beat() -> None:
+            with Journal.open(self.order.folder) as journal:
+                while not over.wait(self.order.lease / 4):
+                    journal.renew(
+                        self.order.owner, sorted(self._held), lease_seconds=self.order.lease
+                    )
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _say(self, kind: EventKind, key: str, **fields: Any) -> None:
+        self.emit(BatchEvent(kind=kind, owner=self.order.owner, key=key, **fields))
+
+
+def job_of(record: JobRecord, order: WorkOrder) -> TransferJob:
+    """The transfer that a job of the journal stands for."""
+    return TransferJob(
+        content=Path(record.content),
+        styles=tuple(StyleChoice(path=Path(path), weight=w) for path, w in record.styles),
+        output=Path(record.output),
+        resolved=with_overrides(order.resolved, record.overrides),
+        overwrite=True,  # what must not be replaced was refused before the first job
+        bit_depth=order.bit_depth,
+    )
+
+
+def explained(error: Exception) -> str:
+    """One line for the journal.
+
+    Example:
+        >>> explained(OutputError("no room", "make some")), explained(KeyError("x"))
+        ('no room (make some)', "this is a bug: KeyError: 'x'")
+    """
+    if isinstance(error, StylerError):
+        return error.message + (f" ({error.hint})" if error.hint else "")
+    return f"this is a bug: {type(error).__name__}: {error}"
+
+
+def _is_disk(error: Exception) -> bool:
+    """Whether the place of the results is to blame, and not the picture."""
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, OSError) and isinstance(error, OutputError):
+            return cause.errno in _DISK
+        cause = cause.__cause__
+    return False
