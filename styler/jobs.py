@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from styler.config import Resolved, TransferConfig
@@ -11,7 +11,12 @@ from styler.engine import Callback
 from styler.features import Extractor
 from styler.images import Picture, read_picture
 from styler.network import extractor_for
+from styler.report.provenance import style_names
 from styler.results import Finished, check_target, make_recipe, save, written_depth
+from styler.styles.choice import StyleChoice, is_style_file
+from styler.styles.file import StyleFile, read_style
+from styler.styles.network import with_network_of
+from styler.styles.source import PictureStyle, StyleShare, StyleSource
 from styler.transfer import Problem, TransferResult
 
 
@@ -21,7 +26,7 @@ class TransferJob:
 
     Args:
         content: the content picture.
-        style: the style picture.
+        styles: pictures or saved styles, at least one, with their shares.
         output: where the result goes.
         resolved: all settings.
         overwrite: replace an existing output.
@@ -29,7 +34,7 @@ class TransferJob:
     """
 
     content: Path
-    style: Path
+    styles: tuple[StyleChoice, ...]
     output: Path
     resolved: Resolved[TransferConfig]
     overwrite: bool = False
@@ -43,14 +48,14 @@ class Prepared:
     Args:
         job: the job.
         content: as read.
-        style: as read.
+        styles: as read.
         start: as read, when the settings name one.
         problem: ready to be solved.
     """
 
     job: TransferJob
     content: Picture
-    style: Picture
+    styles: tuple[Picture | StyleFile, ...]
     start: Picture | None
     problem: Problem
 
@@ -67,33 +72,52 @@ def prepare(
     Raises:
         UsageError: the bit depth is neither 8 nor 16.
         OutputError: the result could not be written, or would replace one of its sources.
-        ImageError: a picture cannot be read.
-        BackboneError, DeviceError: from the network.
+        ImageError: a picture or saved style cannot be read, or is too small for the network.
+        ConfigError: an unknown layer, or one that a saved style lacks.
+        BackboneError: the network cannot be had, or a saved style was measured with another.
+        DeviceError: from the network.
     """
-    config = job.resolved.config
+    config, names = job.resolved.config, style_names(len(job.styles))
     image = config.init.image if config.init.kind == "image" else None
     start_file = Path(image) if image else None
     check_target(
         job.output,
-        {"content": job.content, "style": job.style, "initial": start_file},
+        {
+            "content": job.content,
+            **dict(zip(names, (style.path for style in job.styles), strict=True)),
+            "initial": start_file,
+        },
         overwrite=job.overwrite,
         bit_depth=job.bit_depth,
     )
-    content, style = read_picture(job.content), read_picture(job.style)
+    content = read_picture(job.content)
+    styles = tuple(_read(style.path) for style in job.styles)
     start = read_picture(start_file) if start_file else None
+    config = with_network_of(config, [style for style in styles if isinstance(style, StyleFile)])
     return Prepared(
         job=job,
         content=content,
-        style=style,
+        styles=styles,
         start=start,
         problem=Problem(
             content.pixels,
-            style.pixels,
+            [
+                StyleShare(source=_source(style), weight=choice.weight)
+                for style, choice in zip(styles, job.styles, strict=True)
+            ],
             config,
             load(config),
             start=start.pixels if start else None,
         ),
     )
+
+
+def _read(path: Path) -> Picture | StyleFile:
+    return read_style(path) if is_style_file(path) else read_picture(path)
+
+
+def _source(style: Picture | StyleFile) -> StyleSource:
+    return style if isinstance(style, StyleFile) else PictureStyle(style.pixels)
 
 
 def run(
@@ -124,12 +148,13 @@ def finish(prepared: Prepared, result: TransferResult) -> Finished:
         OutputError: it cannot be written where it should be; its hint says where it is.
     """
     job, image = prepared.job, result.image
+    names = style_names(len(job.styles))
     recipe = make_recipe(
         "transfer",
         output=job.output,
         pictures={
             "content": prepared.content,
-            "style": prepared.style,
+            **dict(zip(names, prepared.styles, strict=True)),
             "start": prepared.start,
         },
         size=(image.shape[-2], image.shape[-1]),
@@ -138,6 +163,9 @@ def finish(prepared: Prepared, result: TransferResult) -> Finished:
         run=result.run,
         resolved=job.resolved,
     )
+    if len(names) > 1:
+        shares = (style.weight for style in job.styles)
+        recipe = replace(recipe, weights=dict(zip(names, shares, strict=True)))
     notices = save(
         job.output,
         image,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +33,25 @@ from styler.runtime import device_name, precision_name
 TRACE_POINTS = 100
 """Losses kept in a recipe; a curve needs no more."""
 _DEEP_EXTENSIONS = (".png", ".tif", ".tiff")
+
+
+class SourceFile(Protocol):
+    """A file that something was made from, as read: a `Picture` or a saved style."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, in hexadecimal."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +139,7 @@ def make_recipe(
     kind: Kind,
     *,
     output: Path,
-    pictures: Mapping[str, Picture | None],
+    pictures: Mapping[str, SourceFile | None],
     size: tuple[int, int],
     bit_depth: int,
     extractor: Extractor,

@@ -6,7 +6,8 @@ after; which of them is a matter of `TransferConfig`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +25,9 @@ from styler.losses import (
     FeatureLoss,
     GramStyleLoss,
     LayerwiseLoss,
+    Moments,
     MomentStyleLoss,
+    StyleLoss,
     TotalVariationLoss,
     WassersteinStyleLoss,
 )
@@ -34,6 +37,7 @@ from styler.objective import FeatureTerm, ImageTerm, Objective, Term
 from styler.params import PixelImage
 from styler.runtime import memory_errors_explained
 from styler.schedule import Level, fit_edge, output_size, plan_levels
+from styler.styles.source import Style, as_source, check_picture
 
 FULL_SMOOTHNESS = 0.1
 """Strength from which total variation has its full weight; at strength 0 it has none, so that the
@@ -57,7 +61,7 @@ class TransferResult:
 
 def transfer(
     content: Tensor,
-    style: Tensor,
+    style: Style,
     config: TransferConfig | None = None,
     *,
     start: Tensor | None = None,
@@ -69,7 +73,8 @@ def transfer(
 
     Args:
         content: (1, 3, H, W) float32 sRGB in [0, 1].
-        style: (1, 3, H', W') likewise, of any size.
+        style: (1, 3, H', W') likewise, of any size; or a `StyleSource` such as
+            `styler.styles.file.read_style` gives; or several with weights, as `StyleShare`.
         config: every setting; None takes the defaults.
         start: (1, 3, any, any), the initial picture for ``init.kind = "image"``.
         extractor: one already loaded with `styler.network.extractor_for`; None loads it.
@@ -82,8 +87,9 @@ def transfer(
     Raises:
         UsageError: a tensor of another shape, or no `start` although the configuration needs it.
         ImageError: a picture is too small for the deepest layer.
-        ConfigError: an unknown layer.
-        BackboneError, DeviceError, DivergedError: as their names say.
+        ConfigError: an unknown layer, or one that a saved style lacks.
+        BackboneError: the network cannot be had, or a saved style was measured with another.
+        DeviceError, DivergedError: as their names say.
 
     Example:
         >>> from styler.config import ScheduleConfig, TransferConfig
@@ -102,34 +108,35 @@ class Problem:
 
     Args:
         content: (1, 3, H, W) sRGB in [0, 1].
-        style: (1, 3, H', W') likewise.
+        style: (1, 3, H', W') likewise, a source of statistics, or several with weights.
         config: every setting.
         extractor: the network.
         start: the initial picture for ``init.kind = "image"``.
 
     Raises:
         UsageError: a tensor of another shape, or no `start` although the configuration needs it.
-        ConfigError: an unknown layer.
+        ConfigError: an unknown layer, or one that a saved style lacks.
         ImageError: a picture is too small for the deepest layer.
+        BackboneError: a saved style was measured with another network.
         DeviceError: there is not enough memory.
     """
 
     def __init__(
         self,
         content: Tensor,
-        style: Tensor,
+        style: Style,
         config: TransferConfig,
         extractor: Extractor,
         *,
         start: Tensor | None = None,
     ) -> None:
-        for name, picture in (("content", content), ("style", style), ("start", start)):
+        for name, picture in (("content", content), ("start", start)):
             if picture is not None:
-                _check_picture(name, picture)
+                check_picture(name, picture)
         if config.init.kind == "image" and start is None:
             raise UsageError("init.kind is image but no start picture is given", "pass start=")
         self.content = content
-        self.style = style
+        self.style = as_source(style)
         self.start = start
         self.config = config
         self.extractor = extractor
@@ -161,14 +168,10 @@ class Problem:
 
     def _check_size(self, level: Level) -> None:
         layers = {**self.content_layers, **self.style_layers}
-        for name, size, read in (
-            ("content", level.size, layers),
-            ("style", self.style_size(level), self.style_layers),
-        ):
-            try:
-                self.extractor.check_size(size, read)
-            except ImageError as error:
-                raise ImageError(f"the {name}: {error.message}", error.hint) from None
+        with _too_small("content"):
+            self.extractor.check_size(level.size, layers)
+        with _too_small("style"):
+            self.style.check(partial(self.style_size, level), self.extractor, self.style_layers)
 
     def solve(
         self,
@@ -190,9 +193,14 @@ class Problem:
         size = output_size(_size(self.content), config.schedule)
         return TransferResult(image=resize(run.image.cpu(), size), run=run, levels=self.levels)
 
-    def style_size(self, level: Level) -> tuple[int, int]:
-        """The size at which the style is seen at a scale: a fraction of the picture's."""
-        config, own = self.config, _size(self.style)
+    def style_size(self, level: Level, own: tuple[int, int]) -> tuple[int, int]:
+        """The size at which a style is seen at a scale: a fraction of the picture's.
+
+        Args:
+            level: the scale.
+            own: (height, width) of the style picture.
+        """
+        config = self.config
         of = max if config.schedule.edge == "long" else min
         side = max(1, round(of(level.size) * config.style.scale))
         if side >= of(own) and not config.style.enlarge:
@@ -200,18 +208,12 @@ class Problem:
         return fit_edge(own, side, config.schedule.edge)
 
     def objective(self, level: Level) -> Objective:
-        """The terms at a scale, with targets from the pictures at that scale's size."""
+        """The terms at a scale, with targets from the content and the style at that scale."""
         terms: list[Term] = []
         if self.content_weight:
-            loss = content_loss(self.config.content)
-            image = self._on_device(self.content, level.size)
-            terms.append(
-                self._term("content", self.content_weight, loss, self.content_layers, image)
-            )
+            terms.append(self._content_term(level))
         if self.style_weight:
-            loss = style_loss(self.config.style)
-            image = self._on_device(self.style, self.style_size(level))
-            terms.append(self._term("style", self.style_weight, loss, self.style_layers, image))
+            terms.append(self._style_term(level))
         if self.smoothness_weight:
             smooth = self.config.smoothness
             variation = TotalVariationLoss(smooth.norm, smooth.reduction)
@@ -220,18 +222,21 @@ class Problem:
             )
         return Objective(terms)
 
-    def _term(
-        self,
-        name: str,
-        weight: float,
-        loss: FeatureLoss[Any],
-        layers: dict[str, float],
-        image: Tensor,
-    ) -> FeatureTerm:
-        layerwise = LayerwiseLoss(loss, layers)
+    def _content_term(self, level: Level) -> FeatureTerm:
+        loss = LayerwiseLoss(content_loss(self.config.content), self.content_layers)
+        image = self._on_device(self.content, level.size)
         with torch.no_grad():
-            targets = layerwise.prepare(layerwise.represent(self.extractor(image, layers)))
-        return FeatureTerm(name=name, weight=weight, loss=layerwise, targets=targets)
+            features = self.extractor(image, self.content_layers)
+            targets = loss.prepare(loss.represent(features))
+        return FeatureTerm(name="content", weight=self.content_weight, loss=loss, targets=targets)
+
+    def _style_term(self, level: Level) -> FeatureTerm:
+        kind = style_loss(self.config.style)
+        loss = LayerwiseLoss(kind, self.style_layers)
+        fit = partial(self.style_size, level)
+        sums = self.style.sums(fit, self.extractor, self.style_layers)
+        targets = loss.prepare({layer: kind.finalise(sums[layer]) for layer in loss.layers})
+        return FeatureTerm(name="style", weight=self.style_weight, loss=loss, targets=targets)
 
     def initial(self) -> Tensor:
         """The picture at the coarsest scale."""
@@ -241,7 +246,7 @@ class Problem:
             return self._on_device(picture, size)
         generator = torch.Generator().manual_seed(self.config.runtime.seed)
         colour = self.extractor.preprocessing.mean_colour
-        noise = noise_image(self.config.init, size, self.style, colour, generator)
+        noise = noise_image(self.config.init, size, self.style.colours(), colour, generator)
         return noise.to(self.extractor.device)
 
     def _on_device(self, image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -253,7 +258,7 @@ def content_loss(config: ContentConfig) -> FeatureLoss[Any]:
     return ContentLoss(config.normalization)
 
 
-def style_loss(config: StyleConfig) -> FeatureLoss[Any]:
+def style_loss(config: StyleConfig) -> StyleLoss[Any]:
     """The loss that ``style.loss`` and ``style.normalization`` name."""
     if config.loss == "gram":
         return GramStyleLoss(config.normalization)
@@ -263,7 +268,7 @@ def style_loss(config: StyleConfig) -> FeatureLoss[Any]:
 def noise_image(
     config: InitConfig,
     size: tuple[int, int],
-    style: Tensor,
+    colours: Moments,
     mean_colour: tuple[float, float, float],
     generator: torch.Generator,
 ) -> Tensor:
@@ -272,7 +277,7 @@ def noise_image(
     Args:
         config: `noise`, `uniform` or `style`; see `InitConfig`.
         size: (height, width).
-        style: (1, 3, H, W), whose colours `style` imitates.
+        colours: mean (1, 3) and covariance (1, 3, 3) that `style` imitates.
         mean_colour: RGB in [0, 1], around which `noise` varies.
         generator: source of the randomness, on the CPU, so that all devices start alike.
 
@@ -285,19 +290,19 @@ def noise_image(
     if config.kind == "noise":
         mean = torch.tensor(mean_colour).view(1, 3, 1, 1)
         return (mean + config.noise_std * white).clamp(0, 1)
-    colours = style[0].flatten(1).cpu()
-    covariance = torch.cov(colours) + 1e-6 * torch.eye(3)
+    covariance = colours.covariance[0] + 1e-6 * torch.eye(3)
     mixed = torch.einsum("ij,bjhw->bihw", torch.linalg.cholesky(covariance), white)
-    return (colours.mean(1).view(1, 3, 1, 1) + mixed).clamp(0, 1)
+    return (colours.mean.view(1, 3, 1, 1) + mixed).clamp(0, 1)
+
+
+@contextmanager
+def _too_small(name: str) -> Iterator[None]:
+    """Say which picture it is that is too small."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"the {name}: {error.message}", error.hint) from None
 
 
 def _size(image: Tensor) -> tuple[int, int]:
     return image.shape[-2], image.shape[-1]
-
-
-def _check_picture(name: str, picture: Tensor) -> None:
-    if picture.ndim != 4 or picture.shape[:2] != (1, 3) or not picture.is_floating_point():
-        raise UsageError(
-            f"{name} is {picture.dtype} {tuple(picture.shape)}, expected float (1, 3, H, W)",
-            "styler.images.read_picture(path).pixels has the right form",
-        )

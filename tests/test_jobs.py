@@ -24,6 +24,7 @@ from styler.objective import Objective
 from styler.report.provenance import decode
 from styler.results import TRACE_POINTS, Finished
 from styler.schedule import Level
+from styler.styles.choice import StyleChoice
 
 ADOBE_RGB = bytes(imagecodecs.cms_profile("adobergb"))
 
@@ -56,7 +57,7 @@ def job(
     settings = {"schedule.size": 32, "schedule.steps": [1], **values.pop("settings", {})}
     return TransferJob(
         content=folder / content,
-        style=folder / "waves.png",
+        styles=(StyleChoice(path=folder / "waves.png"),),
         output=folder / output,
         resolved=resolve(("test", settings)),
         **values,

@@ -12,6 +12,7 @@ from styler.features import load_extractor
 from styler.images import read_picture, resize
 from styler.losses import gram_matrix
 from styler.network import extractor_for
+from styler.styles.source import colours_of
 from styler.transfer import Problem, noise_image, transfer
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -76,7 +77,7 @@ def test_noise_depends_on_the_seed_alone(kind: str, style: Tensor) -> None:
 
     def noise(seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return noise_image(settings, (64, 96), style, (0.4, 0.5, 0.6), generator)
+        return noise_image(settings, (64, 96), colours_of(style), (0.4, 0.5, 0.6), generator)
 
     assert torch.equal(noise(1), noise(1))
     assert not torch.equal(noise(1), noise(2))
@@ -86,7 +87,8 @@ def test_noise_depends_on_the_seed_alone(kind: str, style: Tensor) -> None:
 def test_style_noise_has_the_colours_of_the_style(style: Tensor) -> None:
     muted = 0.35 + 0.3 * style  # away from black and white, where clamping would interfere
     settings = config(**{"init.kind": "style"}).init
-    noise = noise_image(settings, (200, 200), muted, (0, 0, 0), torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    noise = noise_image(settings, (200, 200), colours_of(muted), (0, 0, 0), generator)
     expected, got = (x[0].flatten(1) for x in (muted, noise))
     assert torch.allclose(got.mean(1), expected.mean(1), atol=0.01)
     assert torch.allclose(got.cov(), expected.cov(), atol=2e-3)
@@ -114,7 +116,7 @@ def test_style_scale_and_enlarge_set_the_size_of_the_style(content: Tensor, styl
 
     def size(**values: object) -> tuple[int, int]:
         problem = Problem(content, style, config(**values), extractor)
-        return problem.style_size(problem.levels[-1])
+        return problem.style_size(problem.levels[-1], (120, 150))
 
     assert size() == (115, 144)
     assert size(**{"style.scale": 0.5}) == (58, 72)

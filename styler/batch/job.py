@@ -8,21 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from styler.styles.choice import StyleChoice
+
+__all__ = ["BatchJob", "JobRecord", "State", "StyleChoice"]
+
 State = Literal["waiting", "running", "done", "failed"]
 """Of a job in the journal."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StyleChoice:
-    """A style with its share.
-
-    Args:
-        path: a picture, or a file of saved statistics (``.style``).
-        weight: its share among the styles of a job, above 0.
-    """
-
-    path: Path
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

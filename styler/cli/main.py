@@ -17,6 +17,7 @@ from styler.cli import (
     invert,
     presets,
     recipes,
+    style,
     transfer,
     visualize,
     weights,
@@ -74,7 +75,7 @@ def options(
     console.reset(debug=debug)
 
 
-for module in (transfer, dream, visualize, invert, recipes, presets, weights, inspect):
+for module in (transfer, style, dream, visualize, invert, recipes, presets, weights, inspect):
     module.register(app)
 
 

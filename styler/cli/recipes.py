@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +12,8 @@ import typer
 from styler.cli import console, dream, invert, transfer, visualize
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
-from styler.cli.rerun import Rerun, find_sources
-from styler.errors import ImageError
+from styler.cli.rerun import Rerun, find_sources, styles_of
+from styler.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,10 @@ def _lines(recipe: Recipe) -> list[str]:
     return [
         f"kind      {recipe.kind}",
         *([f"subject   {recipe.subject}"] if recipe.subject else []),
-        *(f"{name:<9} {_picture(source)}" for name, source in recipe.sources.items()),
+        *(
+            f"{name:<9} {_picture(source)}{_share(recipe, name)}"
+            for name, source in recipe.sources.items()
+        ),
         f"result    {recipe.size[1]}×{recipe.size[0]}, {recipe.bit_depth} bit",
         f"backbone  {recipe.backbone}, weights {recipe.weights_sha256[:16]}",
         f"steps     {outcome.done} of {outcome.planned} in {console.duration(outcome.seconds)}",
@@ -101,6 +104,10 @@ def _lines(recipe: Recipe) -> list[str]:
 
 def _picture(source: Source) -> str:
     return f"{source.path}, {source.size[1]}×{source.size[0]}, sha256 {source.sha256[:16]}"
+
+
+def _share(recipe: Recipe, name: str) -> str:
+    return f", weight {recipe.weights[name]:g}" if name in recipe.weights else ""
 
 
 @console.guarded
@@ -121,8 +128,12 @@ def rerun(
         ),
     ] = None,
     style: Annotated[
-        Path | None,
-        typer.Option(readable=False, help="Where the style picture is now.", rich_help_panel=MOVED),
+        list[Path] | None,
+        typer.Option(
+            readable=False,
+            help="Where the style is now; of a blend, once for each in the recipe's order.",
+            rich_help_panel=MOVED,
+        ),
     ] = None,
     init: Annotated[
         Path | None,
@@ -184,8 +195,8 @@ def rerun(
     recipe = load_recipe(picture)
     given = {
         "content": content,
-        "style": style,
-        "init": init,
+        **_styles(recipe, picture, style or []),
+        "start": init,
         "image": image,
         "guide": guide,
         "mask": mask,
@@ -204,6 +215,21 @@ def rerun(
     before = read_picture(picture).pixels  # now, since the output may replace it
     RERUNS[recipe.kind](again)
     _compare(picture, before, read_picture(again.output).pixels)
+
+
+def _styles(recipe: Recipe, picture: Path, given: Sequence[Path]) -> dict[str, Path]:
+    """Where the styles of a recipe are said to be, by the names of their sources.
+
+    Raises:
+        UsageError: there are not so many.
+    """
+    names = styles_of(recipe)
+    if len(given) > len(names):
+        raise UsageError(
+            f"{console.counted(len(given), 'style')} given, {picture} has {len(names)}",
+            f"see styler show {picture}",
+        )
+    return dict(zip(names, given, strict=False))
 
 
 def _compare(picture: Path, before: Tensor, now: Tensor) -> None:

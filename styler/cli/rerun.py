@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from styler.errors import ImageError
+from styler.styles.choice import is_style_file
 
 if TYPE_CHECKING:
     from styler.config import Resolved
     from styler.report.provenance import Recipe, Source
 
 FLAGS = {"start": "--init"}
-"""Flags that tell where a source is now, where they are not called like the source."""
+"""Flags that tell where a source is now, where they are not called like the source; those of a
+blend's styles are given by one flag, again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,28 +109,51 @@ def find_sources(
     Args:
         recipe: names them.
         picture: the file that carries the recipe, from whose folder they are named.
-        given: flag, without its dashes → what it said.
+        given: name of a source → where it is said to be, if at all.
         force: take files that have changed, too.
 
     Raises:
         ImageError: one is missing, or not the file it was.
     """
     found = {}
+    blended = styles_of(recipe)
     for name, source in recipe.sources.items():
-        flag = FLAGS.get(name, f"--{name}")
-        found[name] = _find(source, given.get(flag.lstrip("-")), picture, flag, force)
+        how = f"{FLAGS.get(name, f'--{name}')} FILE"
+        if name in blended and len(blended) > 1:
+            how = f"{' '.join(['--style FILE'] * len(blended))}, in the order of the recipe"
+        found[name] = _find(source, given.get(name), picture, how, force)
     return found
 
 
-def _find(source: Source, given: Path | None, picture: Path, flag: str, force: bool) -> Path:
-    from styler.images.source import read_source
+def styles_of(recipe: Recipe) -> list[str]:
+    """The names of a recipe's styles among its sources, in their order."""
+    from styler.report.provenance import style_names
 
+    names = style_names(len(recipe.sources))
+    return list(itertools.takewhile(recipe.sources.__contains__, names))
+
+
+def _find(source: Source, given: Path | None, picture: Path, how: str, force: bool) -> Path:
     path = given or picture.parent / source.path
     if given is None and not os.path.isfile(path):
-        raise ImageError(f"{path} is not where the recipe says", f"say where it is: {flag} FILE")
-    if not force and hashlib.sha256(read_source(path)[0]).hexdigest() != source.sha256:
+        raise ImageError(f"{path} is not where the recipe says", f"say where it is: {how}")
+    if not force and _sha256(path) != source.sha256:
         raise ImageError(
             f"{path} is not the file that {picture.name} was made from",
-            f"name the right one with {flag} FILE, or go on with --force",
+            f"name the right one with {how}, or go on with --force",
         )
     return path
+
+
+def _sha256(path: Path) -> str:
+    """Of a picture's bytes, or of those of a saved style.
+
+    Raises:
+        ImageError: it is missing, or is neither.
+    """
+    from styler.images.source import open_source, read_source
+
+    if not is_style_file(path):
+        return hashlib.sha256(read_source(path)[0]).hexdigest()
+    with open_source(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -129,7 +129,7 @@ def announce_start(
 def _announce(prepared: Prepared) -> None:
     """Say which network was taken and what will be made."""
     job, extractor, finest = prepared.job, prepared.problem.extractor, prepared.problem.levels[-1]
-    announce_network(extractor, job.resolved.config.backbone.name)
+    announce_network(extractor, prepared.problem.config.backbone.name)
     content = prepared.content.size
     if finest.size != content and job.resolved.config.schedule.size is None:
         console.note(

@@ -1,4 +1,4 @@
-"""`styler transfer`: one content, one style, one picture."""
+"""`styler transfer`: one content, one style or several, one picture."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ def command(
     content: Annotated[
         Path, typer.Argument(readable=False, metavar="CONTENT", help="The picture to paint.")
     ],
-    style: Annotated[
-        Path, typer.Argument(readable=False, metavar="STYLE", help="The picture to paint it like.")
+    styles: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STYLE...",
+            help="The picture to paint it like, or a file of `styler style save`; several are "
+            "blended, FILE:WEIGHT says how much of each.",
+        ),
     ],
     preset: Annotated[str, options.preset("transfer")] = "default",
     strength: Annotated[
@@ -135,12 +140,15 @@ def command(
 
       styler transfer photo.jpg painting.jpg --preset gatys2015
 
+      styler transfer photo.jpg waves.jpg:0.7 starry.style:0.3
+
     Ctrl-C saves the picture as it is. The result carries its recipe:
     `styler show` prints it, `styler rerun` makes it again.
     """
     from styler.config import parse_set, resolve
     from styler.jobs import TransferJob
     from styler.presets import load_preset
+    from styler.styles.choice import blend_stem, parse_style
 
     console.mode.quiet, console.mode.json = quiet, json
     flags: dict[str, tuple[str, Any]] = {
@@ -170,10 +178,11 @@ def command(
         *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
         ("--init", _init(init)),
     )
+    chosen = tuple(parse_style(text) for text in styles)
     job = TransferJob(
         content=content,
-        style=style,
-        output=output or Path(f"{content.stem}+{style.stem}.png"),
+        styles=chosen,
+        output=output or Path(f"{content.stem}+{blend_stem(chosen)}.png"),
         resolved=resolved,
         overwrite=overwrite,
         bit_depth=bit_depth,
@@ -200,12 +209,18 @@ def _init(text: str | None) -> dict[str, str]:
 
 def again(rerun: Rerun) -> None:
     """Make the picture of a recipe again."""
+    from styler.cli.rerun import styles_of
     from styler.jobs import TransferJob
+    from styler.styles.choice import StyleChoice
 
+    weights = rerun.recipe.weights
     start = {"init.image": str(rerun.sources["start"])} if "start" in rerun.sources else {}
     job = TransferJob(
         content=rerun.source("content"),
-        style=rerun.source("style"),
+        styles=tuple(
+            StyleChoice(path=rerun.source(name), weight=weights.get(name, 1.0))
+            for name in styles_of(rerun.recipe) or ["style"]
+        ),
         output=rerun.output,
         resolved=rerun.resolved(start),
         overwrite=rerun.overwrite,

@@ -6,9 +6,9 @@ import difflib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from styler.errors import ImageError
 from styler.images.sniff import FORMATS, HEAD_LENGTH, looks_like, picture_format
@@ -43,8 +43,8 @@ def read_source(path: Path) -> tuple[bytes, str]:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read from; only regular files, so that a pipe or device cannot hang the reader.
+def open_source(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file to read from: a pipe or device could hang the reader.
 
     Args:
         path: the file.

@@ -85,8 +85,10 @@ class Recipe:
         kind: of work, which says what the settings are.
         created: date and time, ISO 8601, UTC.
         sources: the pictures that went in, by what they were for: `content`, `style` and `start`
-            of a transfer, `image`, `guide` and `mask` of a dream.
+            of a transfer, also `style 2` and so on of a blend, `image`, `guide` and `mask` of a
+            dream.
         subject: what of a network the picture shows, such as a unit's name.
+        weights: shares of the styles of a blend, by the names of their sources.
         size: (height, width) of the result.
         bit_depth: 8 or 16.
         backbone: name of the network used.
@@ -110,12 +112,23 @@ class Recipe:
     config: dict[str, Any]
     origins: dict[str, str]
     subject: str | None = None
+    weights: dict[str, Annotated[float, Meta(gt=0)]] = field(default_factory=dict)
     schema: int = field(default=SCHEMA)
 
     def resolved(self) -> Resolved[Any]:
         """The settings of its kind, with their origins as recorded."""
         got = resolve(("recipe", self.config), root=CONFIGS[self.kind])
         return Resolved(config=got.config, origins={**got.origins, **self.origins})
+
+
+def style_names(count: int) -> list[str]:
+    """What the styles of a transfer are called among its sources.
+
+    Example:
+        >>> style_names(3)
+        ['style', 'style 2', 'style 3']
+    """
+    return ["style", *(f"style {number}" for number in range(2, count + 1))][:count]
 
 
 def config_record(resolved: Resolved[Any]) -> dict[str, Any]:

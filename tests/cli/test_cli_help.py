@@ -17,6 +17,8 @@ Python = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 COMMANDS = [
     [],
     ["transfer"],
+    ["style", "save"],
+    ["style", "info"],
     ["dream"],
     ["visualize"],
     ["invert"],

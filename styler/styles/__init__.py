@@ -1,0 +1,1 @@
+"""Styles: pictures and saved statistics, alone or blended."""
