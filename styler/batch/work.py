@@ -157,7 +157,7 @@ class Worker:
 
     def _wait(self, reader: ThreadPoolExecutor) -> tuple[JobRecord, Future[Prepared]] | None:
         """A job of another worker that has fallen silent; None when all are done."""
-        while self.order.linger and not self.stop() and self.journal.counts()["running"]:
+        while self.order.linger and not self.stop() and self.journal.counts().running:
             self.sleep(POLL)
             coming = self._next(reader)
             if coming is not None:

@@ -11,6 +11,7 @@ import typer
 
 from styler import __version__
 from styler.cli import (
+    batch,
     console,
     dream,
     inspect,
@@ -75,7 +76,18 @@ def options(
     console.reset(debug=debug)
 
 
-for module in (transfer, style, dream, visualize, invert, recipes, presets, weights, inspect):
+for module in (
+    transfer,
+    batch,
+    style,
+    dream,
+    visualize,
+    invert,
+    recipes,
+    presets,
+    weights,
+    inspect,
+):
     module.register(app)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from styler.cli import console, options
-from styler.cli.completion import choices, painters, starts
-from styler.cli.options import LOOK, NETWORK, SIZE
+from styler.cli import transfer_options as shared
 from styler.cli.running import run_job, show_plan
-from styler.cli.values import layer_weights, step_counts
-from styler.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from styler.cli.rerun import Rerun
@@ -33,88 +29,23 @@ def command(
         ),
     ],
     preset: Annotated[str, options.preset("transfer")] = "default",
-    strength: Annotated[
-        float | None,
-        typer.Option(
-            help="0 keeps the content, 1 takes only the style \\[default: 0.5].",
-            rich_help_panel=LOOK,
-        ),
-    ] = None,
-    style_scale: Annotated[
-        float | None,
-        typer.Option(help="Size of the strokes: 2 is twice as large.", rich_help_panel=LOOK),
-    ] = None,
-    style_loss: Annotated[
-        str | None,
-        typer.Option(
-            help="gram, moments or wasserstein.",
-            rich_help_panel=LOOK,
-            autocompletion=choices("style.loss"),
-        ),
-    ] = None,
-    content_weight: Annotated[
-        float | None, typer.Option(help="Alpha of J(G).", rich_help_panel=LOOK)
-    ] = None,
-    style_weight: Annotated[
-        float | None, typer.Option(help="Beta of J(G).", rich_help_panel=LOOK)
-    ] = None,
+    strength: shared.Strength = None,
+    style_scale: shared.StyleScale = None,
+    style_loss: shared.StyleLoss = None,
+    content_weight: shared.ContentWeight = None,
+    style_weight: shared.StyleWeight = None,
     smoothness: options.Smoothness = None,
-    content_layers: Annotated[
-        str | None,
-        typer.Option(help="Such as relu4_2 or relu3_1=1,relu4_2=.5.", rich_help_panel=LOOK),
-    ] = None,
-    style_layers: Annotated[
-        str | None,
-        typer.Option(help="Such as relu1_1=1,relu3_1=.5.", rich_help_panel=LOOK),
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            help="Start from content, noise, uniform, style or a picture's file.",
-            rich_help_panel=LOOK,
-            autocompletion=starts,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of the noise to start from.", rich_help_panel=LOOK)
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Long side of the result in pixels \\[default: the content's own].",
-            rich_help_panel=SIZE,
-        ),
-    ] = None,
-    steps: Annotated[
-        str | None,
-        typer.Option(
-            help="Steps per scale, coarse to fine: 100 or 150,120,80.", rich_help_panel=SIZE
-        ),
-    ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            help="adam or lbfgs.", rich_help_panel=SIZE, autocompletion=choices("optimizer.name")
-        ),
-    ] = None,
+    content_layers: shared.ContentLayers = None,
+    style_layers: shared.StyleLayers = None,
+    init: shared.Init = None,
+    seed: shared.Seed = None,
+    size: shared.Size = None,
+    steps: shared.Steps = None,
+    optimizer: shared.Optimizer = None,
     lr: options.LearningRate = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, vgg-lite, vgg19, vgg16 or vgg19-caffe; see `styler weights list`.",
-            rich_help_panel=NETWORK,
-            autocompletion=painters,
-        ),
-    ] = None,
+    backbone: shared.Backbone = None,
     weights: options.Weights = None,
-    pooling: Annotated[
-        str | None,
-        typer.Option(
-            help="max or average.",
-            rich_help_panel=NETWORK,
-            autocompletion=choices("backbone.pooling"),
-        ),
-    ] = None,
+    pooling: options.Pooling = None,
     device: options.Device = None,
     precision: options.Precision = None,
     set_: Annotated[list[str] | None, options.setting("transfer", "transfer/default")] = None,
@@ -145,39 +76,12 @@ def command(
     Ctrl-C saves the picture as it is. The result carries its recipe:
     `styler show` prints it, `styler rerun` makes it again.
     """
-    from styler.config import parse_set, resolve
+    given = locals()
     from styler.jobs import TransferJob
-    from styler.presets import load_preset
     from styler.styles.choice import blend_stem, parse_style
 
     console.mode.quiet, console.mode.json = quiet, json
-    flags: dict[str, tuple[str, Any]] = {
-        "--strength": ("strength", strength),
-        "--style-scale": ("style.scale", style_scale),
-        "--style-loss": ("style.loss", style_loss),
-        "--style-weight": ("style.weight", style_weight),
-        "--style-layers": ("style.layers", layer_weights("--style-layers", style_layers)),
-        "--content-weight": ("content.weight", content_weight),
-        "--content-layers": ("content.layers", layer_weights("--content-layers", content_layers)),
-        "--smoothness": ("smoothness.weight", smoothness),
-        "--seed": ("runtime.seed", seed),
-        "--size": ("schedule.size", size),
-        "--steps": ("schedule.steps", step_counts(steps)),
-        "--optimizer": ("optimizer.name", optimizer),
-        "--lr": ("optimizer.lr", lr),
-        "--backbone": ("backbone.name", backbone),
-        "--weights": ("backbone.weights", str(weights) if weights else None),
-        "--pooling": ("backbone.pooling", pooling),
-        "--device": ("runtime.device", device),
-        "--precision": ("runtime.precision", precision),
-    }
-    recipe = load_preset(preset, "transfer")
-    resolved = resolve(
-        (f"preset {recipe.name}", recipe.values),
-        ("--set", parse_set(set_ or [])),
-        *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
-        ("--init", _init(init)),
-    )
+    resolved = shared.settings(preset, set_, init, given)
     chosen = tuple(parse_style(text) for text in styles)
     job = TransferJob(
         content=content,
@@ -191,20 +95,6 @@ def command(
         show_plan(job)
     else:
         run_job(job)
-
-
-def _init(text: str | None) -> dict[str, str]:
-    from styler.config import START_KINDS
-
-    if text is None:
-        return {}
-    if text in START_KINDS:
-        return {"init.kind": text}
-    if not Path(text).suffix and not os.path.exists(text):
-        raise ConfigError(
-            f"--init {text} is no kind of start and no file", did_you_mean(text, START_KINDS)
-        )
-    return {"init.kind": "image", "init.image": text}
 
 
 def again(rerun: Rerun) -> None:
