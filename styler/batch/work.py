@@ -21,6 +21,7 @@ from styler.config import Resolved, TransferConfig
 from styler.engine import StepEvent
 from styler.errors import OutputError, StylerError
 from styler.features import Extractor
+from styler.images.output import failing_as_output_error
 from styler.jobs import Prepared, TransferJob, finish, prepare
 from styler.network import extractor_for
 from styler.results import Finished
@@ -165,7 +166,10 @@ class Worker:
         return None
 
     def _prepare(self, record: JobRecord) -> Prepared:
-        return prepare(job_of(record, self.order), self._extractor)
+        job = job_of(record, self.order)
+        with failing_as_output_error(job.output):
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+        return prepare(job, self._extractor)
 
     def _extractor(self, config: TransferConfig) -> Extractor:
         """The network, kept for the next job."""
