@@ -13,6 +13,7 @@ from styler.images import Picture, read_picture
 from styler.network import extractor_for
 from styler.report.provenance import style_names
 from styler.results import Finished, check_target, make_recipe, save, written_depth
+from styler.styles.cache import StyleCache
 from styler.styles.choice import StyleChoice, is_style_file
 from styler.styles.file import StyleFile, read_style
 from styler.styles.network import with_network_of
@@ -61,13 +62,17 @@ class Prepared:
 
 
 def prepare(
-    job: TransferJob, load: Callable[[TransferConfig], Extractor] = extractor_for
+    job: TransferJob,
+    load: Callable[[TransferConfig], Extractor] = extractor_for,
+    *,
+    cache: StyleCache | None = None,
 ) -> Prepared:
     """Read the pictures and load the network; everything that can be refused is refused here.
 
     Args:
         job: what to make.
         load: gives the extractor; called last.
+        cache: statistics of style pictures that were measured for other jobs.
 
     Raises:
         UsageError: the bit depth is neither 8 nor 16.
@@ -102,7 +107,7 @@ def prepare(
         problem=Problem(
             content.pixels,
             [
-                StyleShare(source=_source(style), weight=choice.weight)
+                StyleShare(source=_source(style, cache), weight=choice.weight)
                 for style, choice in zip(styles, job.styles, strict=True)
             ],
             config,
@@ -116,8 +121,10 @@ def _read(path: Path) -> Picture | StyleFile:
     return read_style(path) if is_style_file(path) else read_picture(path)
 
 
-def _source(style: Picture | StyleFile) -> StyleSource:
-    return style if isinstance(style, StyleFile) else PictureStyle(style.pixels)
+def _source(style: Picture | StyleFile, cache: StyleCache | None) -> StyleSource:
+    if isinstance(style, StyleFile):
+        return style
+    return PictureStyle(style.pixels, digest=style.sha256, cache=cache)
 
 
 def run(

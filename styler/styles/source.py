@@ -13,6 +13,7 @@ from styler.errors import UsageError
 from styler.features import Extractor
 from styler.images import resize
 from styler.losses import FeatureSums, Moments, accumulate, blend
+from styler.styles.cache import StyleCache, cache_key
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -67,6 +68,8 @@ class PictureStyle:
 
     Args:
         pixels: (1, 3, H, W) sRGB in [0, 1].
+        digest: SHA-256 of the picture's file, by which a cache knows it.
+        cache: where statistics are kept, for a picture with a digest.
 
     Raises:
         UsageError: a tensor of another shape.
@@ -79,9 +82,13 @@ class PictureStyle:
         tensor([192.])
     """
 
-    def __init__(self, pixels: Tensor) -> None:
+    def __init__(
+        self, pixels: Tensor, *, digest: str | None = None, cache: StyleCache | None = None
+    ) -> None:
         check_picture("style", pixels)
         self.pixels = pixels
+        self.digest = digest
+        self.cache = cache
 
     @property
     def size(self) -> Size:
@@ -96,7 +103,15 @@ class PictureStyle:
         self, fit: Fit, extractor: Extractor, layers: Collection[str]
     ) -> dict[str, FeatureSums]:
         """See `StyleSource.sums`."""
-        return measure(self.pixels, fit(self.size), extractor, layers)
+        size = fit(self.size)
+        if self.cache is None or self.digest is None:
+            return measure(self.pixels, size, extractor, layers)
+        known = self.cache.recall(
+            cache_key(self.digest, size, extractor, layers),
+            {layer: extractor.channels(layer) for layer in layers},
+            lambda: measure(self.pixels, size, extractor, layers),
+        )
+        return {layer: known[layer].map(lambda t: t.to(extractor.device)) for layer in layers}
 
     def colours(self) -> Moments:
         """See `StyleSource.colours`."""
