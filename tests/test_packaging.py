@@ -46,6 +46,8 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"styler/py.typed", "styler/features/data/vgg-lite.safetensors"} <= names
+    assets = {str(path.relative_to(ROOT)) for path in (ROOT / "styler/report/assets").iterdir()}
+    assert {name for name in names if name.startswith("styler/report/assets/")} == assets != set()
     shipped = {f"styler/_presets/{p.relative_to(ROOT / 'presets')}" for p in presets()}
     assert {name for name in names if name.startswith("styler/_presets/")} == shipped
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "styler").rglob("*.py")}
