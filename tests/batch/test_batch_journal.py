@@ -510,8 +510,12 @@ def start(folder: Path, owner: str, lease: float, pause: float) -> subprocess.Po
     return subprocess.Popen(command, stderr=subprocess.PIPE)
 
 
+def read_log(folder: Path) -> str:
+    return (folder / "log").read_text() if (folder / "log").exists() else ""
+
+
 def logged(folder: Path, word: str) -> Counter[str]:
-    lines = [line.split() for line in (folder / "log").read_text().splitlines()]
+    lines = [line.split() for line in read_log(folder).splitlines()]
     return Counter(line[1] for line in lines if line[0] == word)
 
 
@@ -554,24 +558,24 @@ def test_killed_processes_lose_no_job_and_do_none_twice(tmp_path: Path) -> None:
     plan = jobs(tmp_path, [f"{i:03}" for i in range(120)])
     with Journal.open(tmp_path) as journal:
         journal.sync(plan)
-        alive = [start(tmp_path, f"w{i}", 0.4, 0.06) for i in range(4)]
+        alive = {f"w{i}": start(tmp_path, f"w{i}", 0.4, 0.05) for i in range(3)}
         killed = 0
-        end = time.monotonic() + 60
-        while journal.counts().done < 120 and time.monotonic() < end:
-            time.sleep(0.15 * chance.random())
-            if killed < 10:
-                victim = alive.pop(0)
+        while journal.counts().done < 120 and any(w.poll() is None for w in alive.values()):
+            time.sleep(0.1 * chance.random())
+            at_work = [owner for owner in alive if f" {owner}\n" in read_log(tmp_path)]
+            if at_work and killed < 8:
+                victim = alive.pop(at_work[0])
                 victim.send_signal(signal.SIGKILL)
                 victim.communicate()
                 killed += 1
-                alive.append(start(tmp_path, f"v{killed}", 0.4, 0.06))
-        for worker in alive:
+                alive[f"v{killed}"] = start(tmp_path, f"v{killed}", 0.4, 0.05)
+        for worker in alive.values():
             said = worker.communicate(timeout=60)[1]
             assert (worker.returncode, said) == (0, b"")
         assert journal.sync(plan) == Counts(done=120)
         attempts = sum(record.attempts for record in journal.records())
     done = logged(tmp_path, "done")
-    assert killed >= 5
+    assert killed >= 3
     assert attempts > 120, "some were killed at work"
     assert max(done.values()) == 1
     assert 120 - killed <= len(done) <= 120, "a killed process may not have got to say it"
