@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
 from styler.batch.job import BatchJob
 from styler.batch.settings import with_overrides
 from styler.config import Resolved, ScheduleConfig, TransferConfig
-from styler.engine import StepEvent
 from styler.errors import StylerError
 from styler.features import Extractor
-from styler.jobs import prepare
+from styler.jobs import TransferJob, prepare
 from styler.network import extractor_for
 from styler.schedule import output_size, plan_levels
 
@@ -85,37 +86,29 @@ def _pace(
     load: Callable[[TransferConfig], Extractor],
 ) -> float | None:
     """Seconds for each pixel and step."""
-    from styler.batch.job import JobRecord
-    from styler.batch.work import WorkOrder, job_of
-
-    order = WorkOrder(folder=jobs[0].output.parent, resolved=resolved, owner="") if jobs else None
-    for job in jobs:
-        assert order is not None
-        record = JobRecord(
-            key=job.key,
-            content=str(job.content),
-            styles=tuple((str(style.path), style.weight) for style in job.styles),
-            output=str(job.output),
-            digest=job.digest,
-            overrides=job.overrides,
-            state="waiting",
-            attempts=0,
-        )
-        ends: list[float] = []
-
-        def note(_: StepEvent, ends: list[float] = ends) -> None:
-            ends.append(time.perf_counter())
-
-        def enough(done: int, ends: list[float] = ends) -> bool:
-            return done >= SAMPLE_STEPS and len(ends) >= 2
-
-        try:
-            problem = prepare(job_of(record, order), load).problem
-            problem.solve(callbacks=[note], should_stop=enough)
-        except StylerError:
-            continue
-        if len(ends) < 2:
-            return None
-        height, width = problem.levels[0].size
-        return (ends[-1] - ends[0]) / (len(ends) - 1) / (height * width)
+    with tempfile.TemporaryDirectory() as name:
+        for job in jobs:
+            transfer = TransferJob(
+                content=job.content,
+                styles=job.styles,
+                output=Path(name) / "sample.png",
+                resolved=with_overrides(resolved, job.overrides),
+            )
+            try:
+                return _sample(transfer, load)
+            except StylerError:
+                continue
     return None
+
+
+def _sample(job: TransferJob, load: Callable[[TransferConfig], Extractor]) -> float | None:
+    ends: list[float] = []
+    problem = prepare(job, load).problem
+    problem.solve(
+        callbacks=[lambda _: ends.append(time.perf_counter())],
+        should_stop=lambda done: done >= SAMPLE_STEPS and len(ends) >= 2,
+    )
+    if len(ends) < 2:
+        return None
+    height, width = problem.levels[0].size
+    return (ends[-1] - ends[0]) / (len(ends) - 1) / (height * width)

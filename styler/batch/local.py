@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import socket
-import uuid
 from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.queues import Queue
@@ -17,6 +15,7 @@ from typing import Any
 
 from styler.batch.events import BatchEvent, Emit
 from styler.batch.journal import Journal
+from styler.batch.owners import owner_name
 from styler.batch.work import Worker, WorkOrder
 from styler.errors import ExitCode, OutputError, StylerError
 
@@ -26,11 +25,6 @@ POLL = 0.2
 """Seconds between two looks at the workers."""
 FAREWELL = 30.0
 """Seconds that workers have to end their step when asked to stop."""
-
-
-def owner_name() -> str:
-    """A name for a worker that no other has, here or on another machine."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
 def run_here(order: WorkOrder, emit: Emit, stop: Callable[[], bool]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from styler.batch.events import BatchEvent, Emit, EventKind
 from styler.batch.job import JobRecord, StyleChoice
 from styler.batch.journal import Journal
+from styler.batch.owners import release_of_the_dead
 from styler.batch.settings import with_overrides
 from styler.config import Resolved, TransferConfig
 from styler.engine import StepEvent
@@ -159,6 +160,7 @@ class Worker:
     def _wait(self, reader: ThreadPoolExecutor) -> tuple[JobRecord, Future[Prepared]] | None:
         """A job of another worker that has fallen silent; None when all are done."""
         while self.order.linger and not self.stop() and self.journal.counts().running:
+            release_of_the_dead(self.journal)
             self.sleep(POLL)
             coming = self._next(reader)
             if coming is not None:

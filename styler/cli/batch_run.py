@@ -93,16 +93,25 @@ class Batch:
             OutputError: files are in the way, or results cannot be written.
         """
         from styler.batch.journal import Journal
+        from styler.batch.owners import release_of_the_dead
+        from styler.images.output import failing_as_output_error
+        from styler.report.gallery import check_gallery
+        from styler.results import check_folder
 
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers are asked for", "choose 1 or more")
         for path, reason in self.plan.left_out:
             console.note(f"left out: {path}: {reason}")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        check_folder(self.folder)
+        check_gallery(self.folder)
+        with failing_as_output_error(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with Journal.open(self.folder) as journal:
             self._refuse_strangers(journal.known())
-            counts = journal.sync(self.plan.jobs, retry_failed=self.retry_failed)
+            journal.sync(self.plan.jobs, retry_failed=self.retry_failed)
+            release_of_the_dead(journal)
+            counts = journal.counts()
         if counts.done:
             console.note(f"{console.counted(counts.done, 'picture')} done before")
         with _halting() as halt, screen(len(self.plan.jobs), counts.done) as show:
@@ -124,7 +133,7 @@ class Batch:
             )
 
     def _order(self) -> WorkOrder:
-        from styler.batch.local import owner_name
+        from styler.batch.owners import owner_name
         from styler.batch.work import WorkOrder
 
         return WorkOrder(
