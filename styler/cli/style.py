@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from styler.cli import console, options
-from styler.cli.completion import choices, painters
+from styler.cli import transfer_options as shared
+from styler.cli.completion import choices
 from styler.cli.options import LOOK, NETWORK, OUTPUT, SIZE
 from styler.cli.values import layer_weights
 
@@ -45,23 +46,9 @@ def save(
             rich_help_panel=SIZE,
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, vgg-lite, vgg19, vgg16 or vgg19-caffe; see `styler weights list`.",
-            rich_help_panel=NETWORK,
-            autocompletion=painters,
-        ),
-    ] = None,
+    backbone: shared.Backbone = None,
     weights: options.Weights = None,
-    pooling: Annotated[
-        str | None,
-        typer.Option(
-            help="max or average.",
-            rich_help_panel=NETWORK,
-            autocompletion=choices("backbone.pooling"),
-        ),
-    ] = None,
+    pooling: options.Pooling = None,
     device: options.Device = None,
     precision: Annotated[
         str | None,
