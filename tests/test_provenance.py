@@ -21,6 +21,7 @@ from styler.report.provenance import (
     decode,
     encode,
     relative_path,
+    style_names,
 )
 
 HERE = Path("picture.png")
@@ -155,6 +156,8 @@ def test_settings_are_those_of_the_kind() -> None:
         ('{"schema": 2}', "missing required field `styler`"),
         (changed(kind="pottery"), "'pottery'"),
         (changed(size=[1]), "$.size"),
+        (changed(weights={"style": 0}), "$.weights"),
+        (changed(weights={"style": "much"}), "$.weights"),
         (changed(sources={"content": None}), "$.sources"),
         (changed(sources=None), "$.sources"),
         (older(content=None), "$.sources"),
@@ -179,6 +182,19 @@ def test_a_later_schema_is_left_to_later_versions() -> None:
 
 def test_fields_of_the_same_schema_that_are_unknown_are_passed_over() -> None:
     assert decode(changed(mood="bright"), HERE).backbone == "vgg-lite"
+
+
+def test_a_blend_keeps_its_weights_and_one_style_has_none() -> None:
+    source = Source(path="a.style", sha256="00", size=(1, 2))
+    names = style_names(3)
+    assert names == ["style", "style 2", "style 3"]
+    weights = {"style": 0.7, "style 2": 1 / 3, "style 3": 1e-9}
+    blended = recipe(sources=dict.fromkeys(names, source), weights=weights)
+    assert decode(encode(blended), HERE).weights == weights
+    assert decode(changed(), HERE).weights == {}
+    record = json.loads(changed())
+    del record["weights"]  # as pictures have it that were made before there were blends
+    assert decode(json.dumps(record), HERE) == decode(changed(), HERE)
 
 
 def test_sources_are_named_from_the_folder_of_the_result(

@@ -62,6 +62,16 @@ def test_info_gives_json_and_the_small_picture(desk: Desk) -> None:
     assert desk("style", "info", "w.style", "--thumbnail", "small.png").code == 8
 
 
+@pytest.mark.parametrize("name", ["with space.png", "[red]x[bold].png", "ünï 日本.png", "a\nb.png"])
+def test_odd_names_of_pictures_are_kept(desk: Desk, name: str) -> None:
+    shutil.move("waves.png", name)
+    file = save(desk, name, "--style-layers", "relu1_1", "-q")
+    assert file == str(Path(name).with_suffix(".style"))
+    assert json.loads(desk("style", "info", file, "--json").out)["name"] == name
+    ran = desk("transfer", "cat.png", f"{file}:0.5", *TINY, "--style-layers", "relu1_1", "-q")
+    assert ran.out == f"cat+{Path(name).stem}.png\n"
+
+
 def test_saving_in_json(desk: Desk) -> None:
     ran = desk("style", "save", "waves.png", "--json")
     events = [json.loads(line) for line in ran.out.splitlines()]
