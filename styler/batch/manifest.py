@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -174,9 +175,14 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+@cache
+def _known() -> tuple[str, ...]:
+    return (*COLUMNS, *keys())
+
+
 def _check_column(name: str, where: str) -> None:
     table, _, layer = name.rpartition(".")
-    known = [*COLUMNS, *keys()]
+    known = _known()
     if name in known or (layer and table in LAYER_TABLES and table in known):
         return
     same = [key for key in known if key.rpartition(".")[2] == layer]

@@ -152,8 +152,13 @@ def refuse_sources(names: Sequence[str], out: Path, sources: Iterable[Path]) -> 
         OutputError: one would.
     """
     real = {fold(os.path.realpath(source)) for source in sources}
+    folders: dict[str, str] = {}
     for name in names:
-        if fold(os.path.realpath(out / name)) in real:
+        tree, _, last = name.rpartition("/")
+        if tree not in folders:  # network file systems are slow
+            folders[tree] = os.path.realpath(out / tree)
+        path = os.path.join(folders[tree], last)
+        if fold(os.path.realpath(path) if os.path.islink(path) else path) in real:
             raise OutputError(
                 f"the result {out / name} is one of the sources, too",
                 "choose another folder for the results",

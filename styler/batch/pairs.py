@@ -61,6 +61,7 @@ class Pair:
 
     Args:
         content: the picture, absolute.
+        real: the same, with no folder on the way that is a link.
         tree: folders that the result lies in.
         styles: at least one.
         output: the name that a manifest gives the result.
@@ -69,6 +70,7 @@ class Pair:
     """
 
     content: Path
+    real: str
     tree: tuple[str, ...]
     styles: tuple[StyleChoice, ...]
     output: str | None
@@ -78,9 +80,8 @@ class Pair:
     @property
     def identity(self) -> str:
         """Equal for pairs that give the same picture."""
-        real = os.path.join(os.path.realpath(self.content.parent), self.content.name)
         styles = [[str(style.path), style.weight] for style in self.styles]
-        return json.dumps([real, styles, dict(self.overrides)], sort_keys=True, default=str)
+        return json.dumps([self.real, styles, dict(self.overrides)], sort_keys=True, default=str)
 
 
 def subjects(arguments: Sequence[str], finder: Finder) -> list[Subject]:
@@ -196,18 +197,21 @@ def pair(contents: Sequence[Subject], styles: Sequence[Look], *, zip_: bool) -> 
     turn = iter(styles) if len(styles) != 1 else repeat(styles[0])
     made: list[Pair] = []
     for subject in contents:
+        real = os.path.join(os.path.realpath(subject.path.parent), subject.path.name)
+        chosen: Sequence[Look] = styles
         if subject.styles:
-            made.append(_pair(subject, Look(styles=subject.styles, where=subject.where)))
-        else:
-            chosen = [next(turn)] if zip_ else styles
-            made.extend(_pair(subject, look) for look in chosen)
+            chosen = [Look(styles=subject.styles, where=subject.where)]
+        elif zip_:
+            chosen = [next(turn)]
+        made.extend(_pair(subject, real, look) for look in chosen)
     return made
 
 
-def _pair(subject: Subject, look: Look) -> Pair:
+def _pair(subject: Subject, real: str, look: Look) -> Pair:
     where = subject.where if look.where == subject.where else f"{subject.where}, {look.where}"
     return Pair(
         content=subject.path,
+        real=real,
         tree=subject.tree,
         styles=look.styles,
         output=subject.output,
