@@ -15,7 +15,7 @@ from typing import Any
 
 from styler.batch.events import BatchEvent, Emit
 from styler.batch.journal import Journal
-from styler.batch.owners import owner_name
+from styler.batch.owners import owner_name, release_of_the_dead
 from styler.batch.work import Worker, WorkOrder
 from styler.errors import ExitCode, OutputError, StylerError
 
@@ -67,7 +67,7 @@ class _Pool:
         self.context: SpawnContext = multiprocessing.get_context("spawn")
         self.told: Queue[BatchEvent] = self.context.Queue()
         self.halt: Event = self.context.Event()
-        self.running: dict[SpawnProcess, tuple[str, str]] = {}
+        self.running: dict[SpawnProcess, str] = {}
         self.deaths = 0
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -89,14 +89,13 @@ class _Pool:
             self._listen()
 
     def _start(self, device: str) -> None:
-        owner = owner_name()
         threads = (
             max(1, (os.cpu_count() or 1) // self.devices.count("cpu")) if device == "cpu" else 0
         )
-        arguments = (self.order, owner, device, threads, self.told, self.halt)
+        arguments = (self.order, device, threads, self.told, self.halt)
         process = self.context.Process(target=_process, args=arguments, daemon=True)
         process.start()
-        self.running[process] = (owner, device)
+        self.running[process] = device
 
     def _listen(self) -> None:
         """Pass on what workers have said."""
@@ -108,7 +107,7 @@ class _Pool:
 
     def _bury(self) -> None:
         """Workers that have ended: well, for want of room on the disk, or by accident."""
-        for process, (owner, device) in list(self.running.items()):
+        for process, device in list(self.running.items()):
             if process.exitcode is None:
                 continue
             del self.running[process]
@@ -118,15 +117,14 @@ class _Pool:
                     "make room there or mount it again; the same command goes on",
                 )
             if process.exitcode != 0 and not self.halt.is_set():
-                self._replace(process.exitcode, owner, device)
+                self._replace(process.exitcode, device)
 
-    def _replace(self, code: int, owner: str, device: str) -> None:
+    def _replace(self, code: int, device: str) -> None:
         with Journal.open(self.order.folder) as journal:
-            held = [r.key for r in journal.records() if r.state == "running" and r.owner == owner]
-            journal.release(owner, held)
+            release_of_the_dead(journal)
         self.deaths += 1
         message = f"a worker on {device} died ({_cause(code)}); its jobs are given out again"
-        self.emit(BatchEvent(kind="note", owner=owner, message=message))
+        self.emit(BatchEvent(kind="note", owner="", message=message))
         if self.deaths > RESPAWNS:
             raise StylerError(
                 f"workers died {self.deaths} times, the last one by {_cause(code)}",
@@ -149,7 +147,6 @@ def _cause(code: int) -> str:
 
 def _process(
     order: WorkOrder,
-    owner: str,
     device: str,
     threads: int,
     told: Queue[Any],
@@ -168,8 +165,14 @@ def _process(
     resolved = dataclasses.replace(
         order.resolved, config=dataclasses.replace(config, runtime=runtime)
     )
-    mine = dataclasses.replace(order, resolved=resolved, owner=owner)
+    mine = dataclasses.replace(order, resolved=resolved, owner=owner_name())
+    parent = multiprocessing.parent_process()
+
+    def stop() -> bool:
+        """Whether the parent wants it, or is gone, with the screen and the plan."""
+        return halt.is_set() or (parent is not None and not parent.is_alive())
+
     try:
-        Worker(mine, told.put, halt.is_set).work()
+        Worker(mine, told.put, stop).work()
     except OutputError:
         sys.exit(int(ExitCode.OUTPUT))

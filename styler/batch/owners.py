@@ -32,7 +32,10 @@ def is_dead(owner: str) -> bool:
     match = _NAME.fullmatch(owner)
     if match is None or match[1] != socket.gethostname():
         return False
-    return not psutil.pid_exists(int(match[2]))
+    try:
+        return bool(psutil.Process(int(match[2])).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def release_of_the_dead(journal: Journal) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from styler.batch.events import BatchEvent, Emit, EventKind
 from styler.batch.job import JobRecord, StyleChoice
@@ -20,13 +21,16 @@ from styler.batch.owners import release_of_the_dead
 from styler.batch.settings import with_overrides
 from styler.config import Resolved, TransferConfig
 from styler.engine import StepEvent
-from styler.errors import OutputError, StylerError
+from styler.errors import DeviceError, OutputError, StylerError
 from styler.features import Extractor
 from styler.images.output import failing_as_output_error
 from styler.jobs import Prepared, TransferJob, finish, prepare
 from styler.network import extractor_for
 from styler.results import Finished
+from styler.styles.cache import StyleCache
 from styler.transfer import TransferResult
+
+T = TypeVar("T")
 
 LEASE = 60.0
 """Seconds that a worker may be silent before others take its jobs over."""
@@ -36,6 +40,10 @@ POLL = 2.0
 """Seconds between two looks at the jobs of other workers, when nothing else is left."""
 EXTRACTORS = 2
 """Networks kept loaded; a manifest may name several."""
+MOST_ATTEMPTS = 3
+"""Times that a picture is begun; one that kills its workers must not go on doing so."""
+STYLES = ".styles"
+"""Folder of the style statistics that jobs share."""
 STEP_EVERY = 0.5
 """Seconds between two reports of how far a job is."""
 
@@ -51,6 +59,7 @@ class WorkOrder:
         folder: of the results and the journal.
         resolved: the settings of all jobs.
         owner: the worker's name, unlike all others'.
+        plan: which of the plans in the journal is worked off; None for the last one.
         bit_depth: 8 or 16; None takes each content's.
         lease: seconds that it may be silent.
         linger: whether to wait for the jobs of other workers, in case one of them dies.
@@ -59,6 +68,7 @@ class WorkOrder:
     folder: Path
     resolved: Resolved[TransferConfig]
     owner: str
+    plan: str | None = None
     bit_depth: int | None = None
     lease: float = LEASE
     linger: bool = True
@@ -104,6 +114,7 @@ class Worker:
         self.sleep = sleep
         self._load = load
         self._extractors: OrderedDict[Any, Extractor] = OrderedDict()
+        self._styles = StyleCache(order.folder / STYLES)
         self._held: set[str] = set()
 
     def work(self) -> None:
@@ -113,7 +124,7 @@ class Worker:
             OutputError: results cannot be written, for longer than `PATIENCE`.
         """
         with (
-            Journal.open(self.order.folder) as journal,
+            Journal.open(self.order.folder, plan=self.order.plan) as journal,
             self._heartbeat(),
             ThreadPoolExecutor(1, "read") as reader,
             ThreadPoolExecutor(1, "write") as writer,
@@ -155,6 +166,9 @@ class Worker:
             return None
         (record,) = claimed
         self._held.add(record.key)
+        if record.attempts > MOST_ATTEMPTS:
+            self._fail(record, DeviceError(f"its workers died {MOST_ATTEMPTS} times"))
+            return self._next(reader)
         return record, reader.submit(self._prepare, record)
 
     def _wait(self, reader: ThreadPoolExecutor) -> tuple[JobRecord, Future[Prepared]] | None:
@@ -171,7 +185,7 @@ class Worker:
         job = job_of(record, self.order)
         with failing_as_output_error(job.output):
             job.output.parent.mkdir(parents=True, exist_ok=True)
-        return prepare(job, self._extractor)
+        return prepare(job, self._extractor, cache=self._styles)
 
     def _extractor(self, config: TransferConfig) -> Extractor:
         """The network, kept for the next job."""
@@ -217,42 +231,50 @@ class Worker:
         """Wait until a picture is written, and note it in the journal."""
         record = writing.record
         try:
-            finished = self._patiently(writing, writer)
+            finished = self._patiently(
+                record,
+                writing.file.result,
+                lambda: writer.submit(finish, writing.prepared, writing.result).result(),
+            )
         except Exception as error:
             self._fail(record, error)
             if _is_disk(error):
                 raise
             return
         outcome = finished.recipe.outcome
-        kept = self.journal.done(
-            self.order.owner,
-            record.key,
-            seconds=writing.seconds,
-            losses=outcome.losses,
-            trace=outcome.trace,
-            size=finished.recipe.size,
-        )
+
+        def note() -> bool:
+            return self.journal.done(
+                self.order.owner,
+                record.key,
+                seconds=writing.seconds,
+                losses=outcome.losses,
+                trace=outcome.trace,
+                size=finished.recipe.size,
+            )
+
+        kept = self._patiently(record, note, note)
         self._held.discard(record.key)
         if kept:
             self._say("done", record.key, seconds=writing.seconds, losses=outcome.losses)
         else:
             self._say("note", record.key, message="another worker had taken it over")
 
-    def _patiently(self, writing: _Writing, writer: ThreadPoolExecutor) -> Finished:
-        """The written picture; a disk that is full is waited for, the picture being kept."""
-        waits = iter(PATIENCE)
+    def _patiently(self, record: JobRecord, first: Callable[[], T], again: Callable[[], T]) -> T:
+        """What an action gives; while the disk is full it waits and tries again."""
+        waits, action = iter(PATIENCE), first
         while True:
             try:
-                return writing.file.result()
+                return action()
             except OutputError as error:
                 wait = next(waits, None) if _is_disk(error) and not self.stop() else None
                 if wait is None:
                     raise
                 message = f"{error.message}; trying again in {wait:.0f} s"
-                self._say("paused", writing.record.key, message=message)
+                self._say("paused", record.key, message=message)
                 self.sleep(wait)
-                self._say("resumed", writing.record.key)
-                writing.file = writer.submit(finish, writing.prepared, writing.result)
+                self._say("resumed", record.key)
+                action = again
 
     def _fail(self, record: JobRecord, error: Exception) -> None:
         message = explained(error)
@@ -273,7 +295,7 @@ class Worker:
         over = threading.Event()
 
         def beat() -> None:
-            with Journal.open(self.order.folder) as journal:
+            with Journal.open(self.order.folder, plan=self.order.plan) as journal:
                 while not over.wait(self.order.lease / 4):
                     journal.renew(
                         self.order.owner, sorted(self._held), lease_seconds=self.order.lease
@@ -319,6 +341,8 @@ def _is_disk(error: Exception) -> bool:
     """Whether the place of the results is to blame, and not the picture."""
     cause = error.__cause__
     while cause is not None:
+        if isinstance(cause, sqlite3.OperationalError):
+            return True  # the journal's own
         if isinstance(cause, OSError) and isinstance(error, OutputError):
             return cause.errno in _DISK
         cause = cause.__cause__

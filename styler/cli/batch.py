@@ -145,6 +145,7 @@ def command(
         limit=limit,
         shard=parse_shard(shard) if shard else None,
         extension=extension,
+        bit_depth=bit_depth,
     )
     batch = Batch(
         plan=plan,

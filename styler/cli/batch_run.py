@@ -111,12 +111,12 @@ class Batch:
             self._refuse_strangers(journal.known())
             journal.sync(self.plan.jobs, retry_failed=self.retry_failed)
             release_of_the_dead(journal)
-            counts = journal.counts()
+            counts, plan = journal.counts(), journal.plan
         if counts.done:
             console.note(f"{console.counted(counts.done, 'picture')} done before")
         with _halting() as halt, screen(len(self.plan.jobs), counts.done) as show:
             if counts.waiting or counts.running:
-                self._work(show, halt)
+                self._work(plan, show, halt)
         made = show.tally.done - counts.done
         return self._conclude(halt, made, time.monotonic() - started, gallery)
 
@@ -132,7 +132,7 @@ class Batch:
                 "choose another folder with -o, or replace with --overwrite",
             )
 
-    def _order(self) -> WorkOrder:
+    def _order(self, plan: str | None) -> WorkOrder:
         from styler.batch.owners import owner_name
         from styler.batch.work import WorkOrder
 
@@ -140,13 +140,14 @@ class Batch:
             folder=self.folder,
             resolved=self.resolved,
             owner=owner_name(),
+            plan=plan,
             bit_depth=self.bit_depth,
         )
 
-    def _work(self, show: Screen, halt: Halt) -> None:
+    def _work(self, plan: str | None, show: Screen, halt: Halt) -> None:
         from styler.batch.local import run_here, run_processes
 
-        order = self._order()
+        order = self._order(plan)
         if self.engine == "ray":
             from styler.batch.ray_engine import run_on_ray
 

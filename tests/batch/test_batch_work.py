@@ -153,10 +153,10 @@ def test_a_bug_in_one_job_is_told_and_the_others_go_on(
     planned(studio, settings())
     plain = module.prepare
 
-    def broken(job: TransferJob, load: Callable[..., Extractor]) -> object:
+    def broken(job: TransferJob, *rest: object, **named: object) -> object:
         if job.content.stem == "0":
             raise ZeroDivisionError("by nothing")
-        return plain(job, load)
+        return plain(job, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "prepare", broken)
     work(studio, extractor)
