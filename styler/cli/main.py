@@ -63,13 +63,17 @@ def options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Neural style transfer and DeepDream on real photographs and paintings.
+    """Neural style transfer, dreams, and a look into what networks have learned.
 
     [bold]Examples:[/]
 
       styler transfer photo.jpg painting.jpg
 
+      styler batch photos/ paintings/ -o out
+
       styler dream photo.jpg
+
+      styler visualize relu5_1:0-15
 
       styler presets list
     """
