@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import sqlite3
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,11 +14,11 @@ from typing import Any, TypeVar
 from styler.batch.events import BatchEvent, Emit, EventKind
 from styler.batch.job import JobRecord, StyleChoice
 from styler.batch.journal import Journal
+from styler.batch.making import Networks, is_disk, patiently, reports
 from styler.batch.owners import release_of_the_dead
 from styler.batch.settings import with_overrides
 from styler.config import Resolved, TransferConfig
-from styler.engine import StepEvent
-from styler.errors import DeviceError, OutputError, StylerError
+from styler.errors import DeviceError, StylerError
 from styler.features import Extractor
 from styler.images.output import failing_as_output_error
 from styler.jobs import Prepared, TransferJob, finish, prepare
@@ -34,21 +31,12 @@ T = TypeVar("T")
 
 LEASE = 60.0
 """Seconds that a worker may be silent before others take its jobs over."""
-PATIENCE = (5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0, 120.0, 120.0, 120.0)
-"""Seconds to wait for a disk that is full or gone, again and again; ten minutes in all."""
 POLL = 2.0
 """Seconds between two looks at the jobs of other workers, when nothing else is left."""
-EXTRACTORS = 2
-"""Networks kept loaded; a manifest may name several."""
 MOST_ATTEMPTS = 3
 """Times that a picture is begun; one that kills its workers must not go on doing so."""
 STYLES = ".styles"
 """Folder of the style statistics that jobs share."""
-STEP_EVERY = 0.5
-"""Seconds between two reports of how far a job is."""
-
-_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EPERM))
-"""Troubles of the place that results go to, which end when somebody makes room or mounts it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +100,7 @@ class Worker:
         self.emit = emit
         self.stop = stop
         self.sleep = sleep
-        self._load = load
-        self._extractors: OrderedDict[Any, Extractor] = OrderedDict()
+        self._networks = Networks(load)
         self._styles = StyleCache(order.folder / STYLES)
         self._held: set[str] = set()
 
@@ -121,7 +108,7 @@ class Worker:
         """Until nothing is left, or `stop` says so.
 
         Raises:
-            OutputError: results cannot be written, for longer than `PATIENCE`.
+            OutputError: results cannot be written, for longer than the patience of `patiently`.
         """
         with (
             Journal.open(self.order.folder, plan=self.order.plan) as journal,
@@ -169,7 +156,7 @@ class Worker:
         if record.attempts > MOST_ATTEMPTS:
             self._fail(record, DeviceError(f"its workers died {MOST_ATTEMPTS} times"))
             return self._next(reader)
-        return record, reader.submit(self._prepare, record)
+        return record, reader.submit(prepared_for, record, self.order, self._networks, self._styles)
 
     def _wait(self, reader: ThreadPoolExecutor) -> tuple[JobRecord, Future[Prepared]] | None:
         """A job of another worker that has fallen silent; None when all are done."""
@@ -181,33 +168,20 @@ class Worker:
                 return coming
         return None
 
-    def _prepare(self, record: JobRecord) -> Prepared:
-        job = job_of(record, self.order)
-        with failing_as_output_error(job.output):
-            job.output.parent.mkdir(parents=True, exist_ok=True)
-        return prepare(job, self._extractor, cache=self._styles)
-
-    def _extractor(self, config: TransferConfig) -> Extractor:
-        """The network, kept for the next job."""
-        key = (config.backbone, config.runtime.device, config.runtime.precision)
-        if key in self._extractors:
-            self._extractors.move_to_end(key)
-        else:
-            self._extractors[key] = self._load(config)
-            while len(self._extractors) > EXTRACTORS:
-                self._extractors.popitem(last=False)
-        return self._extractors[key]
-
     def _make(
         self, record: JobRecord, reading: Future[Prepared]
     ) -> tuple[Prepared, TransferResult, float] | None:
         """Optimise one picture; None when that failed or was stopped."""
         started = time.monotonic()
         self._say("started", record.key)
+
+        def tell(share: float) -> None:
+            self._say("step", record.key, share=share)
+
         try:
             prepared = reading.result()
             result = prepared.problem.solve(
-                callbacks=[self._steps(record.key)], should_stop=lambda _: self.stop()
+                callbacks=[reports(tell)], should_stop=lambda _: self.stop()
             )
         except Exception as error:  # one bad picture must not end the batch
             self._fail(record, error)
@@ -215,17 +189,6 @@ class Worker:
         if result.run.stopped:
             return None  # it is given back
         return prepared, result, time.monotonic() - started
-
-    def _steps(self, key: str) -> Callable[[StepEvent], None]:
-        last = time.monotonic()
-
-        def tell(step: StepEvent) -> None:
-            nonlocal last
-            if time.monotonic() - last >= STEP_EVERY:
-                last = time.monotonic()
-                self._say("step", key, share=step.done / step.planned)
-
-        return tell
 
     def _conclude(self, writing: _Writing, writer: ThreadPoolExecutor) -> None:
         """Wait until a picture is written, and note it in the journal."""
@@ -238,7 +201,7 @@ class Worker:
             )
         except Exception as error:
             self._fail(record, error)
-            if _is_disk(error):
+            if is_disk(error):
                 raise
             return
         outcome = finished.recipe.outcome
@@ -262,19 +225,11 @@ class Worker:
 
     def _patiently(self, record: JobRecord, first: Callable[[], T], again: Callable[[], T]) -> T:
         """What an action gives; while the disk is full it waits and tries again."""
-        waits, action = iter(PATIENCE), first
-        while True:
-            try:
-                return action()
-            except OutputError as error:
-                wait = next(waits, None) if _is_disk(error) and not self.stop() else None
-                if wait is None:
-                    raise
-                message = f"{error.message}; trying again in {wait:.0f} s"
-                self._say("paused", record.key, message=message)
-                self.sleep(wait)
-                self._say("resumed", record.key)
-                action = again
+
+        def tell(kind: EventKind, message: str) -> None:
+            self._say(kind, record.key, message=message)
+
+        return patiently(first, again, tell, stop=self.stop, sleep=self.sleep)
 
     def _fail(self, record: JobRecord, error: Exception) -> None:
         message = explained(error)
@@ -313,6 +268,23 @@ class Worker:
         self.emit(BatchEvent(kind=kind, owner=self.order.owner, key=key, **fields))
 
 
+def prepared_for(
+    record: JobRecord, order: WorkOrder, networks: Networks, styles: StyleCache
+) -> Prepared:
+    """Read what a job of the journal needs; see `prepare` for what can be refused.
+
+    Args:
+        record: the job.
+        order: whose job it is.
+        networks: give the network.
+        styles: statistics that jobs share.
+    """
+    job = job_of(record, order)
+    with failing_as_output_error(job.output):
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+    return prepare(job, networks, cache=styles)
+
+
 def job_of(record: JobRecord, order: WorkOrder) -> TransferJob:
     """The transfer that a job of the journal stands for."""
     return TransferJob(
@@ -329,21 +301,9 @@ def explained(error: Exception) -> str:
     """One line for the journal.
 
     Example:
-        >>> explained(OutputError("no room", "make some")), explained(KeyError("x"))
+        >>> explained(DeviceError("no room", "make some")), explained(KeyError("x"))
         ('no room (make some)', "this is a bug: KeyError: 'x'")
     """
     if isinstance(error, StylerError):
         return error.message + (f" ({error.hint})" if error.hint else "")
     return f"this is a bug: {type(error).__name__}: {error}"
-
-
-def _is_disk(error: Exception) -> bool:
-    """Whether the place of the results is to blame, and not the picture."""
-    cause = error.__cause__
-    while cause is not None:
-        if isinstance(cause, sqlite3.OperationalError):
-            return True  # the journal's own
-        if isinstance(cause, OSError) and isinstance(error, OutputError):
-            return cause.errno in _DISK
-        cause = cause.__cause__
-    return False

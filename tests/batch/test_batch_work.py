@@ -16,6 +16,7 @@ from styler.batch import work as module
 from styler.batch.events import BatchEvent
 from styler.batch.job import JobRecord
 from styler.batch.journal import Journal
+from styler.batch.making import PATIENCE
 from styler.batch.plan import Plan, make_plan
 from styler.batch.work import Worker, WorkOrder, explained
 from styler.config import Resolved, TransferConfig, resolve
@@ -204,7 +205,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_made_twice(
     full_disk(3, monkeypatch)
     slept: list[float] = []
     events = work(studio, extractor, sleep=slept.append)
-    assert slept == list(module.PATIENCE[:3])
+    assert slept == list(PATIENCE[:3])
     assert {record.state for record in records(studio).values()} == {"done"}
     first = next(event.key for event in events if event.kind == "paused")
     assert kinds(events, first).count("started") == 1
