@@ -33,7 +33,7 @@ def test_the_square_has_the_gradient_of_the_l2_objective() -> None:
 def test_the_mean_has_a_gradient_that_is_the_same_everywhere() -> None:
     found = feature(4, 3, 5)
     loss = LayerTerm("a", 1.0, "mean")(NO_IMAGE, {"a": found})
-    assert float(loss) == pytest.approx(-float(found.mean()))
+    assert loss.item() == pytest.approx(-found.mean().item())
     (gradient,) = torch.autograd.grad(loss, found)
     assert torch.allclose(gradient, torch.tensor(-1 / found.numel()))
 
@@ -41,8 +41,8 @@ def test_the_mean_has_a_gradient_that_is_the_same_everywhere() -> None:
 def test_layers_are_added_by_weight_and_reported_bare() -> None:
     features = {"a": feature(2, 3, 3), "b": feature(3, 2, 2, seed=1)}
     found = excitement({"a": 1.0, "b": 0.5}, "square")(NO_IMAGE, features)
-    a, b = (float(features[name].square().mean()) for name in "ab")
-    assert float(found.total) == pytest.approx(-(a + 0.5 * b))
+    a, b = (features[name].detach().square().mean().item() for name in "ab")
+    assert found.total.item() == pytest.approx(-(a + 0.5 * b))
     assert {k: float(v) for k, v in found.losses.items()} == pytest.approx({"a": -a, "b": -b})
 
 

@@ -62,12 +62,12 @@ def test_debug_shows_the_traceback_of_a_mistake(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "error", "hint"),
     [
-        (["transfer", "cat.png"], "missing argument 'STYLE'", "styler transfer --help"),
+        (["transfer", "cat.png"], "missing argument 'STYLE...'", "styler transfer --help"),
         (["transfre"], "no such command 'transfre'", "did you mean 'transfer'?"),
         (["presets", "lits"], "no such command 'lits'", "did you mean 'list'?"),
         (["transfer", "a", "b", "--stepps", "3"], "no such option: --stepps", "--steps"),
         (["transfer", "a", "b", "--size", "big"], "--size", "styler transfer --help"),
-        (["transfer", "a", "b", "c"], "unexpected extra argument", "styler transfer --help"),
+        (["show", "a", "b"], "unexpected extra argument", "styler show --help"),
         (["transfer", "cat.png", "waves.png", "--bit-depth", "12"], "bit depth of 12", "8 or 16"),
     ],
 )
