@@ -18,7 +18,7 @@ from styler.engine import run_levels
 from styler.errors import ConfigError, DeviceError, ImageError
 from styler.features import Extractor
 from styler.images import read_picture
-from styler.memory import gradient_bytes
+from styler.memory import check_memory, gradient_bytes
 from styler.params import FourierImage, ImageParameter, MacoImage, PixelImage
 from styler.params.spectrum import mean_magnitude, natural_magnitude
 from styler.runtime import free_memory, memory_errors_explained
@@ -216,26 +216,30 @@ class _Session:
         """All units of a group; False when the run was stopped."""
         waiting = list(group)
         while waiting:
-            slots = Slots(
-                waiting,
-                each=self.each,
-                batch=self.batch,
-                schedule=self.config.schedule,
-                seed=self.config.runtime.seed,
-                start=self.start,
-                done=self._take,
-                snapshots=self.snapshots,
-            )
+            slots: Slots | None = None
             try:
                 with memory_errors_explained(self.extractor.device):
+                    slots = self._slots(waiting)
                     return self._run(slots, should_stop)
             except DeviceError:
-                waiting = slots.put_back()
-                if self.batch == 1:
+                if self.batch == 1 or slots is None:
                     raise
+                waiting = slots.put_back()
                 self.batch = max(1, min(self.batch, len(slots.active)) // 2)
                 self._tell(slots, f"out of memory: going on with {self.batch} units at a time")
         return True
+
+    def _slots(self, waiting: Sequence[tuple[int, Unit]]) -> Slots:
+        return Slots(
+            waiting,
+            each=self.each,
+            batch=self.batch,
+            schedule=self.config.schedule,
+            seed=self.config.runtime.seed,
+            start=self.start,
+            done=self._take,
+            snapshots=self.snapshots,
+        )
 
     def _run(self, slots: Slots, should_stop: Callable[[int], bool] | None) -> bool:
         gradient = UnitGradient(self.extractor, slots, self.config)
@@ -320,7 +324,7 @@ def check_views(extractor: Extractor, config: VisualizeConfig, units: Sequence[U
     if config.optimizer.average:
         raise ConfigError(
             "pictures of a batch come and go: there is no average of their iterates",
-            "optimizer.average = 0",
+            "optimizer.average = 0; the preset inversion is for `styler invert`",
         )
     side = picture_side(extractor, config, units)
     view = view_size(config.view, (side, side))
@@ -329,9 +333,12 @@ def check_views(extractor: Extractor, config: VisualizeConfig, units: Sequence[U
             extractor.check_size(view, unit.layers)
         except ImageError as error:
             raise ImageError(f"{unit.name}: {error.message}", error.hint) from None
+    layers = frozenset().union(*(unit.layers for unit in units))
+    check_memory(extractor, layers, view)
     placed = [unit for unit in units if any(isinstance(p.position, tuple) for p in unit.parts)]
     if placed:
-        _check_positions(extractor, view, placed)
+        for size in {view, (side, side)}:  # of the views, and of the picture that is judged
+            _check_positions(extractor, size, placed)
 
 
 def _check_positions(extractor: Extractor, view: tuple[int, int], units: Sequence[Unit]) -> None:

@@ -22,9 +22,10 @@ from styler.images import (
     read_recipe,
     write_picture,
 )
+from styler.images.output import failing_as_output_error
 from styler.quality import Quality, judge, strongest_natural
 from styler.report.provenance import Recipe, config_record, decode, encode
-from styler.report.units import FRAMES, Entry, animate, read_index, write_grid, write_index
+from styler.report.units import FRAMES, Entry, animate, refuse_foreign, write_grid, write_index
 from styler.results import check_folder, make_recipe
 from styler.units import file_stem
 from styler.visualize import Shown, UnitsEvent, check_views, picture_side, visualize
@@ -96,12 +97,7 @@ def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
         )
     if job.animation is not None:
         check_animation(job.animation, overwrite=job.overwrite)
-    if job.natural is not None:
-        if not job.natural.is_dir():
-            raise ImageError(f"no such folder: {job.natural}", "name a folder of photographs")
-        next(pictures_in(job.natural))  # an empty one is told as such
-    if not job.single:
-        check_folder(job.output)
+    _check_places(job)
     missing = []
     for unit in job.units:
         files, alone = job.files(unit), job.number is not None  # which is one to be made again
@@ -112,6 +108,18 @@ def check_job(job: VisualizeJob, extractor: Extractor) -> list[Unit]:
                 if path.parent.is_dir():
                     check_output(path, overwrite=job.overwrite or unfinished)
     return missing
+
+
+def _check_places(job: VisualizeJob) -> None:
+    """The photographs are there, and the folder of the results can be written to."""
+    if job.natural is not None:
+        if not job.natural.is_dir():
+            raise ImageError(f"no such folder: {job.natural}", "name a folder of photographs")
+        next(pictures_in(job.natural))  # an empty one is told as such
+    if not job.single:
+        check_folder(job.output)
+        if not job.overwrite:
+            refuse_foreign(job.output)
 
 
 def _recipe_in(path: Path) -> Recipe | None:
@@ -233,7 +241,8 @@ class _Writer:
         for path, number in zip(files, wanted, strict=True):
             image = one.images[number - 1 : number]
             subject = one.unit.name + (f" #{number}" if several else "")
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with failing_as_output_error(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             write_picture(
                 path,
                 image[:, :3],
@@ -250,6 +259,8 @@ class _Writer:
             strongest=self._strongest(one.unit.name),
         )
         self.entries[one.unit.name] = entry
+        if not job.single:  # now, for who knows whether the machine stays on
+            write_index(job.output, self.extractor, job.resolved, [entry])
         if self.told:
             self.told(entry)
 
@@ -288,19 +299,50 @@ class _Writer:
 
     def all_entries(self) -> list[Entry]:
         """Of every unit that is there, those of earlier runs among them."""
-        known = read_index(self.job.output)
         entries = []
         for unit in self.job.units:
-            entry = self.entries.get(unit.name)
-            if entry is None and all(path.is_file() for path in self.job.files(unit)):
-                files = [path.name for path in self.job.files(unit)]
-                recipe = _recipe_in(self.job.files(unit)[0])
-                entry = known.get(unit.name) or Entry(
-                    unit=unit.name,
-                    files=files,
-                    steps=recipe.outcome.done if recipe else 0,
-                    finished=recipe is not None and _finished(recipe),
-                )
+            entry = self.entries.get(unit.name) or self._entry_there(unit)
             if entry is not None:
                 entries.append(entry)
         return entries
+
+    def _entry_there(self, unit: Unit) -> Entry | None:
+        """Of a unit from an earlier run, by what its picture remembers."""
+        files = self.job.files(unit)
+        recipe = _recipe_in(files[0]) if all(path.is_file() for path in files) else None
+        if recipe is None or not _same_unit(recipe, unit):
+            return None
+        quality = _quality_of(recipe)
+        strongest = self._strongest(unit.name)
+        if quality is not None and strongest is not None:
+            natural = self.natural[unit.name]
+            ratio = quality.clean / natural if natural > 0 else None
+            quality = dataclasses.replace(quality, natural=natural, ratio=ratio)
+        return Entry(
+            unit=unit.name,
+            files=[path.name for path in files],
+            steps=recipe.outcome.done,
+            finished=_finished(recipe),
+            quality=quality,
+            strongest=strongest,
+        )
+
+
+def _quality_of(recipe: Recipe) -> Quality | None:
+    """What a picture's recipe says of its quality."""
+    numbers = recipe.outcome.losses
+    if "clean" not in numbers:
+        return None
+
+    def whole(name: str) -> int | None:
+        return int(numbers[name]) if name in numbers else None
+
+    return Quality(
+        clean=numbers["clean"],
+        robust=numbers.get("robust"),
+        rank=whole("rank"),
+        channels=whole("channels"),
+        natural=numbers.get("natural"),
+        ratio=numbers.get("ratio"),
+        dead=bool(numbers.get("dead", 0.0)),
+    )

@@ -81,8 +81,10 @@ class UnitRun:
         seconds = time.monotonic() - started
         made = sum(1 for entry in entries if entry.finished) - there
         self._conclude(entries, made, seconds)
-        if not self.job.single and entries:
-            console.result(self.job.output / GRID)
+        if entries:
+            console.result(self.job.output if self.job.single else self.job.output / GRID)
+        if self.job.animation is not None and there:
+            console.note("units that were there already are not in the film; --overwrite")
         if self.job.animation is not None and self.job.animation.exists():
             console.result(self.job.animation)
         return not stop.asked

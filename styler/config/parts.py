@@ -49,7 +49,7 @@ class OptimizerConfig:
     name: Literal["adam", "nadam", "descent", "lbfgs"] = "adam"
     """Adam or Adam with Nesterov momentum, with projection to [0, 1] after each step; plain steps
     along the gradient, likewise; or L-BFGS"""
-    lr: Positive | None = None
+    lr: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     """step size, in units of `pixel_range`; None: 0.02 for Adam and its like, 1 for L-BFGS"""
     beta1: BelowOne = 0.9
     """decay of Adam's first moment"""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from styler.config import Resolved, flatten
-from styler.errors import ConfigError
+from styler.errors import ConfigError, OutputError
 from styler.features import Extractor
 from styler.images import AnimationWriter, read_picture, write_picture
 from styler.images.output import write_atomically
@@ -66,20 +66,40 @@ def read_index(folder: Path) -> dict[str, Entry]:
     return {entry.unit: entry for entry in entries}
 
 
+def refuse_foreign(folder: Path) -> None:
+    """Make sure that no grid or index of somebody else's would be replaced.
+
+    Raises:
+        OutputError: there is one.
+    """
+    names = [name for name in (GRID, INDEX) if (folder / name).exists()]
+    if names and not read_index(folder):
+        raise OutputError(
+            f"{folder / names[0]} already exists, and is none of styler's",
+            "choose another folder with -o, or replace it with --overwrite",
+        )
+
+
 def write_index(
     folder: Path, extractor: Extractor, resolved: Resolved[Any], entries: Sequence[Entry]
 ) -> None:
-    """Write what is known of every unit.
+    """Write what is known of every unit; those of earlier runs stay while their pictures do.
 
     Args:
         folder: of the pictures.
         extractor: the network.
-        resolved: all settings.
-        entries: of all units.
+        resolved: all settings of this run.
+        entries: of its units.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    known = {
+        name: entry
+        for name, entry in read_index(folder).items()
+        if all((folder / file).is_file() for file in entry.files)
+    }
+    entries = [*{**known, **{entry.unit: entry for entry in entries}}.values()]
     record = {
         "backbone": extractor.name,
         "weights_sha256": extractor.weights_sha256,
@@ -91,14 +111,17 @@ def write_index(
 
 
 def short_label(name: str) -> str:
-    """What fits under a small picture: of a class, its label alone.
+    """What fits under a small picture: of a class, its label alone; of a way, first how far.
 
     Example:
         >>> short_label("logits:1 goldfish"), short_label("relu4_1:37")
         ('goldfish', 'relu4_1:37')
     """
     match = _CLASS.fullmatch(name)
-    return match[1] if match else name
+    if match:
+        return match[1]
+    way, _, share = name.rpartition(" ")
+    return f"{share} {way}" if ".." in way else name
 
 
 def write_grid(folder: Path, entries: Sequence[Entry]) -> None:
@@ -120,7 +143,7 @@ def write_grid(folder: Path, entries: Sequence[Entry]) -> None:
             cells.append((label + dead, on_grey(picture.pixels, picture.alpha)))
         if entry.strongest is not None:
             photograph = read_picture(folder / entry.strongest).pixels
-            cells.append(("strongest photograph", square(photograph, GRID_SIDE)))
+            cells.append(("photograph", square(photograph, GRID_SIDE)))
     each = len(entries[0].files) + (entries[0].strongest is not None)
     columns = None if each == 1 else each * max(1, round((1.5 * len(cells)) ** 0.5 / each))
     sheet = unit_grid(cells, side=min(GRID_SIDE, cells[0][1].shape[-1]), columns=columns)

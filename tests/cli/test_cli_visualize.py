@@ -42,6 +42,7 @@ def test_units_become_pictures_a_grid_and_an_index(desk: Desk) -> None:
 def test_one_unit_into_one_file(desk: Desk) -> None:
     ran = desk("visualize", "relu2_1:3", *QUICK, "-o", "one.png")
     assert ran.code == 0
+    assert ran.out.strip() == "one.png"
     assert desk.files() == {"cat.png", "waves.png", "one.png"}
 
 
@@ -90,6 +91,28 @@ def test_what_is_there_is_not_made_again_unless_settings_change(desk: Desk) -> N
     assert desk("visualize", "relu2_1:3", *QUICK, "--seed", "5", "--overwrite").code == 0
 
 
+def test_the_index_keeps_units_of_other_runs_and_what_their_pictures_remember(desk: Desk) -> None:
+    desk("visualize", "relu2_1:3", *QUICK)
+    folder = desk.folder / "visualize-vgg-lite"
+    first = json.loads((folder / "index.json").read_text())["units"]
+    desk("visualize", "relu1_1:1", *QUICK)
+    both = json.loads((folder / "index.json").read_text())["units"]
+    assert [entry["unit"] for entry in both] == ["relu2_1:3", "relu1_1:1"]
+    (folder / "index.json").unlink()
+    (folder / "grid.png").unlink()
+    desk("visualize", "relu2_1:3", *QUICK)
+    again = json.loads((folder / "index.json").read_text())["units"]
+    assert again == first
+
+
+def test_a_grid_of_somebody_elses_is_not_replaced(desk: Desk) -> None:
+    (desk.folder / "mine").mkdir()
+    paint(desk.folder / "mine" / "grid.png", 1)
+    ran = desk("visualize", "relu2_1:3", *QUICK, "-o", "mine", "-q")
+    assert ran.code == 8
+    assert "mine/grid.png" in ran.error
+
+
 def test_an_animation_shows_how_it_came_to_be(desk: Desk) -> None:
     ran = desk("visualize", "relu2_1:3-4", *QUICK, "--steps", "5", "--animate", "growing.gif")
     assert ran.code == 0
@@ -133,6 +156,10 @@ def test_events_are_json_lines(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message", "hint"),
     [
+        (["relu2_1:3", "--size", "99999"], 6, "GB of memory", "--size"),
+        (["relu2_1:3", "--lr", "1e38"], 3, "optimizer.lr", "1000000"),
+        (["relu2_1:3", "-o", "/proc/x/y"], 8, "/proc/x", ""),
+        (["relu2_1:3@25,0"], 3, "8×8 positions", "@7,7"),
         (["relu2_1:999"], 3, "no channel 999", "from 0 to 63"),
         (["relu21_:3"], 3, "unknown layer", "relu2_1"),
         (["logits:goldfish"], 3, "logits", "torchvision:"),
