@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from styler.batch.sources import absolute
 from styler.batch.work import WorkOrder
 from styler.errors import DeviceError
 
@@ -34,12 +35,19 @@ class Place:
         return f"{needs} for each worker"
 
     def order_there(self, order: WorkOrder) -> WorkOrder:
-        """The order with the device of the place."""
+        """The order with the device of the place, and with paths that hold in any directory."""
         config = order.resolved.config
-        runtime = replace(config.runtime, device=self.device)
-        return replace(
-            order, resolved=replace(order.resolved, config=replace(config, runtime=runtime))
+        image, weights = config.init.image, config.backbone.weights
+        config = replace(
+            config,
+            runtime=replace(config.runtime, device=self.device),
+            init=replace(config.init, image=str(absolute(image)) if image else image),
+            backbone=replace(
+                config.backbone, weights=str(absolute(weights)) if weights else weights
+            ),
         )
+        resolved = replace(order.resolved, config=config)
+        return replace(order, folder=absolute(order.folder), resolved=resolved)
 
 
 def choose_place(device: str, nodes: Iterable[Mapping[str, Any]], threads: int) -> Place:

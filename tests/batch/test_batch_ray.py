@@ -341,9 +341,7 @@ def test_the_command_joins_a_cluster_and_leaves_it_running(ray: Any, studio: Pat
 
 
 @slow
-def test_ctrl_c_gives_back_and_ends_the_ray_that_the_command_began(
-    studio: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_gives_back_and_ends_the_ray_that_the_command_began(studio: Path) -> None:
     module = pytest.importorskip("ray", reason="ray is not installed")
     module.shutdown()  # else the command would join it
     process = command(studio, "--steps", str(MANY), "--json")
@@ -426,8 +424,19 @@ def test_small_machines_are_given_as_many_threads_as_the_driver_has() -> None:
     place = choose_place("auto", nodes, threads=16)
     assert (place.needs, place.device, place.threads) == ({"CPU": 4}, "cpu", 16)
     assert places(nodes, place.needs) == 1
-    order = WorkOrder(folder=Path("out"), resolved=settings(), owner="driver")
-    assert place.order_there(order).resolved.config.runtime.device == "cpu"
+
+
+def test_what_is_sent_to_other_machines_holds_in_any_directory(studio: Path) -> None:
+    relative = settings(init__kind="image", init__image="start.png", backbone__weights="w.pth")
+    order = WorkOrder(folder=Path("out"), resolved=relative, owner="driver")
+    sent = choose_place("auto", [node(CPU=4)], threads=4).order_there(order)
+    config = sent.resolved.config
+    assert config.runtime.device == "cpu"
+    assert sent.folder == Path.cwd() / "out"
+    assert config.init.image == str(Path.cwd() / "start.png")
+    assert config.backbone.weights == str(Path.cwd() / "w.pth")
+    plain = WorkOrder(folder=Path("out"), resolved=settings(), owner="driver")
+    assert choose_place("cpu", [node(CPU=4)], 4).order_there(plain).resolved == plain.resolved
 
 
 def test_a_cluster_that_is_still_empty_is_asked_for_room() -> None:
