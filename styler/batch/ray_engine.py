@@ -39,6 +39,9 @@ REACH = 5.0
 OBJECT_STORE = 100 * 2**20
 """Bytes that a Ray of our own sets aside for what workers say: a few lines for each picture."""
 
+_SILENCE = ("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+"""Read by Ray when it is imported. Without it, reports of lost machines go to stdout, which belongs
+to results, whatever `ray.init` is told about logs."""
 _JOIN = "run `ray start --address=HOST:6379` on this machine first"
 _PORT = re.compile(r"(?:ray://)?(?P<host>.+):(?P<port>[0-9]{1,5})")
 _VERSIONS = re.compile(r"Ray: (\S+)\s+Python: (\S+)")
@@ -90,6 +93,7 @@ def _connected(address: str | None) -> Iterator[Any]:
 
 
 def _import_ray() -> Any:
+    os.environ.setdefault(*_SILENCE)
     try:
         import ray
         import ray.exceptions

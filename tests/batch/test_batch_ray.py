@@ -329,6 +329,11 @@ def command(studio: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
+def wait_for(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout is not None
+    assert any(word in line for line in process.stdout), "it has ended"
+
+
 @slow
 def test_the_command_joins_a_cluster_and_leaves_it_running(ray: Any, studio: Path) -> None:
     address = ray.get_runtime_context().gcs_address
@@ -345,10 +350,7 @@ def test_ctrl_c_gives_back_and_ends_the_ray_that_the_command_began(studio: Path)
     module = pytest.importorskip("ray", reason="ray is not installed")
     module.shutdown()  # else the command would join it
     process = command(studio, "--steps", str(MANY), "--json")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if '"started"' in line:
-            break
+    wait_for(process, '"started"')
     group = os.getpgid(process.pid)
     os.killpg(group, signal.SIGINT)
     told = process.communicate(timeout=120)
@@ -357,6 +359,27 @@ def test_ctrl_c_gives_back_and_ends_the_ray_that_the_command_began(studio: Path)
     assert "Traceback" not in told[1]
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
+
+
+@slow
+def test_a_machine_that_is_lost_is_done_without(studio: Path) -> None:
+    module = pytest.importorskip("ray.cluster_utils", reason="ray is not installed")
+    small = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+    cluster = module.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    try:
+        lost = cluster.add_node(num_cpus=1, **small)
+        process = command(studio, "--steps", "400", "--json", "--address", cluster.address)
+        wait_for(process, '"started"')
+        cluster.add_node(num_cpus=1, **small)
+        cluster.remove_node(lost, allow_graceful=False)
+        told = process.communicate(timeout=200)
+    finally:
+        cluster.shutdown()
+    assert process.returncode == 0, told
+    assert states(studio) == ["done"] * 4
+    happened = [json.loads(line) for line in told[0].splitlines()]
+    assert any("died" in event.get("message", "") for event in happened)
+    assert not re.search("ray", told[1]), told[1]
 
 
 def test_without_ray_a_hint_says_how_to_install_it(
