@@ -118,7 +118,7 @@ class Batch:
             if counts.waiting or counts.running:
                 self._work(plan, show, halt)
         made = show.tally.done - counts.done
-        return self._conclude(halt, made, time.monotonic() - started, gallery)
+        return self._conclude(halt, show, made, time.monotonic() - started, gallery=gallery)
 
     def _refuse_strangers(self, known: set[str]) -> None:
         """Files where results go, which no batch has made, are not replaced."""
@@ -172,7 +172,9 @@ class Batch:
             return [f"cuda:{number % gpus}" for number in range(count)]
         return [str(device)] * count
 
-    def _conclude(self, halt: Halt, made: int, seconds: float, gallery: bool) -> ExitCode:
+    def _conclude(
+        self, halt: Halt, show: Screen, made: int, seconds: float, *, gallery: bool
+    ) -> ExitCode:
         from styler.batch.journal import Journal
         from styler.config import flatten
         from styler.report.gallery import write_gallery
@@ -188,10 +190,11 @@ class Batch:
             f"{console.counted(made, 'picture')} in {console.duration(seconds)}{rate}; "
             f"{done} of {len(mine)} done, {len(failed)} failed"
         )
-        for record in failed[:LISTED]:
-            console.note(f"failed: {record.key}: {record.error}")
-        if len(failed) > LISTED:
-            console.note(f"and {len(failed) - LISTED} more")
+        untold = [record for record in failed if record.key not in show.told]
+        for record in untold[:LISTED]:
+            console.note(f"failed before: {record.key}: {record.error}")
+        if len(untold) > LISTED:
+            console.note(f"and {len(untold) - LISTED} more; index.html shows them all")
         console.event(
             "summary", made=made, done=done, failed=len(failed), seconds=round(seconds, 2)
         )

@@ -93,10 +93,14 @@ class Screen:
 
     Args:
         tally: counts them.
+
+    Attributes:
+        told: keys of jobs that failed, of which a person has been told.
     """
 
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
+        self.told: set[str] = set()
         self._last = time.monotonic()
 
     def __call__(self, event: BatchEvent) -> None:
@@ -107,6 +111,8 @@ class Screen:
                 fields = {k: v for k, v in asdict(event).items() if k != "kind"}
                 console.event(event.kind, **{k: v for k, v in fields.items() if v not in ("", 0.0)})
             return
+        if event.kind == "failed":
+            self.told.add(event.key)
         if event.kind in ("failed", "paused", "note"):
             named = f"{event.key}: " if event.key else ""
             console.note(f"{event.kind}: {named}{event.message}")
