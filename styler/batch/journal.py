@@ -245,8 +245,13 @@ class Journal:
         lease = self._clock() + lease_seconds
         return self._update("lease = :lease", owner, keys, lease=lease)
 
-    def release(self, owner: str, keys: Collection[str]) -> set[str]:
+    def release(self, owner: str, keys: Collection[str], *, died: bool = False) -> set[str]:
         """Give jobs back unfinished, so that others need not wait for the lease to run out.
+
+        Args:
+            owner: who holds them.
+            keys: of the jobs.
+            died: the owner is no more; else the attempt does not count.
 
         Returns:
             The keys that were the owner's.
@@ -254,7 +259,8 @@ class Journal:
         Raises:
             OutputError: the disk refuses.
         """
-        return self._update(_RESET, owner, keys)
+        undone = "" if died else ", attempts = max(0, attempts - 1)"
+        return self._update(_RESET + undone, owner, keys)
 
     def done(
         self,

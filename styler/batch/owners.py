@@ -47,5 +47,5 @@ def release_of_the_dead(journal: Journal) -> list[str]:
     released: list[str] = []
     for record in journal.records("running"):
         if record.owner is not None and is_dead(record.owner):
-            released += journal.release(record.owner, [record.key])
+            released += journal.release(record.owner, [record.key], died=True)
     return released

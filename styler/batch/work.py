@@ -200,9 +200,9 @@ class Worker:
                 lambda: writer.submit(finish, writing.prepared, writing.result).result(),
             )
         except Exception as error:
-            self._fail(record, error)
             if is_disk(error):
-                raise
+                raise  # the picture is given back: it is not to blame
+            self._fail(record, error)
             return
         outcome = finished.recipe.outcome
 

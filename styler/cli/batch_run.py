@@ -100,6 +100,8 @@ class Batch:
 
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers are asked for", "choose 1 or more")
+        if self.workers is not None and self.engine == "ray":
+            raise UsageError("--workers is for --engine local", "Ray has a worker for each GPU")
         for path, reason in self.plan.left_out:
             console.note(f"left out: {path}: {reason}")
         check_folder(self.folder)

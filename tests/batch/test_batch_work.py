@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 from collections.abc import Callable
@@ -180,8 +181,10 @@ def test_stopping_gives_back_what_is_under_way(studio: Path, extractor: Extracto
     assert states.count("done") >= 1
     assert "running" not in states
     assert "waiting" in states
+    assert all(record.attempts <= 1 for record in records(studio).values())
     work(studio, extractor)
     assert {record.state for record in records(studio).values()} == {"done"}
+    assert {record.attempts for record in records(studio).values()} == {1}
 
 
 def full_disk(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,8 +223,7 @@ def test_a_disk_that_stays_full_ends_the_work_with_a_reason(
     with pytest.raises(OutputError, match="no space"):
         work(studio, extractor)
     states = [record.state for record in records(studio).values()]
-    assert states.count("failed") == 1
-    assert states.count("waiting") == 2
+    assert states == ["waiting"] * 3
 
 
 def test_settings_of_one_job_alone(studio: Path, extractor: Extractor) -> None:
@@ -241,8 +243,9 @@ def test_settings_of_one_job_alone(studio: Path, extractor: Extractor) -> None:
 
 
 def test_a_worker_that_lost_its_lease_does_not_claim_the_picture(
-    studio: Path, extractor: Extractor
+    studio: Path, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Worker, "_heartbeat", lambda _: contextlib.nullcontext())
     planned(studio, settings())
     hasty = dataclasses.replace(order(studio, settings()), lease=1e-9)
     events: list[BatchEvent] = []
