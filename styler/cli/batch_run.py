@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from styler.cli import console
 from styler.cli.batch_screen import Screen, screen
-from styler.cli.interrupt import SIGNALS
+from styler.cli.interrupt import listening
 from styler.errors import ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -41,20 +38,6 @@ class Halt:
             raise KeyboardInterrupt
         self.asked = True
         console.note("stopping; the pictures under way are given back; once more to stop at once")
-
-
-@contextlib.contextmanager
-def _halting() -> Iterator[Halt]:
-    halt, before = Halt(), {}
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):
-            before[number] = signal.signal(number, halt.handle)
-    try:
-        yield halt
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +99,8 @@ class Batch:
             counts, plan = journal.counts(), journal.plan
         if counts.done:
             console.note(f"{console.counted(counts.done, 'picture')} done before")
-        with _halting() as halt, screen(len(self.plan.jobs), counts.done) as show:
+        halt = Halt()
+        with listening(halt.handle), screen(len(self.plan.jobs), counts.done) as show:
             if counts.waiting or counts.running:
                 self._work(plan, show, halt)
         made = show.tally.done - counts.done

@@ -12,7 +12,7 @@ from styler.cli.running import (
     announce_network,
     announce_start,
     check_weights,
-    report,
+    run_watched,
     sample_step,
     work_of,
 )
@@ -38,19 +38,12 @@ def run_dream(
     from styler.dream_job import run
 
     prepared = _prepare(job, weights_sha256)
-    levels = prepared.problem.levels
-    planned = sum(level.steps for level in levels)
-    with (
-        stop_on_signal(planned if stop_after is None else stop_after) as stop,
-        console.progress(work_of(levels), "octave") as show,
-    ):
-        finished = run(prepared, callbacks=[show], should_stop=stop)
-    if finished is None:
-        console.note("interrupted before the first step: nothing to save")
-        raise typer.Exit(int(ExitCode.INTERRUPTED))
-    report(finished)
-    if stop.asked and finished.run.stopped:
-        raise typer.Exit(int(ExitCode.INTERRUPTED))
+    run_watched(
+        lambda show, stop: run(prepared, callbacks=[show], should_stop=stop),
+        prepared.problem.levels,
+        stop_after,
+        "octave",
+    )
 
 
 def run_film(job: DreamJob) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from styler.cli import console
@@ -48,14 +48,21 @@ class Stop:
 def stop_on_signal(after: int) -> Iterator[Stop]:
     """Yield a `Stop` that listens to Ctrl-C and its like."""
     stop = Stop(after)
+    with listening(stop.handle):
+        yield stop
+
+
+@contextlib.contextmanager
+def listening(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have Ctrl-C and its like taken by a handler, and by the former ones afterwards."""
     before = {}
     for name in SIGNALS:
         number = getattr(signal, name, None)
         # `nohup` has SIGHUP ignored, and that is to remain so.
         if number is not None and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):
-            before[number] = signal.signal(number, stop.handle)
+            before[number] = signal.signal(number, handle)
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -106,20 +106,9 @@ def invert(
     Each layer gives a picture, and a sheet shows those of the run. Pictures that are there
     already, made with the same settings, are not made again: an interrupted run goes on.
     """
+    given = locals()
     console.mode.quiet, console.mode.json = quiet, json
-    values = {
-        "parameter": parameter,
-        "smoothness": smoothness,
-        "seed": seed,
-        "size": size,
-        "steps": steps,
-        "lr": lr,
-        "backbone": backbone,
-        "weights": str(weights) if weights else None,
-        "device": device,
-        "precision": precision,
-    }
-    resolved = _resolved(preset, set_, values)
+    resolved = _resolved(preset, set_, given)
     _start("invert", image, layer, output, resolved, overwrite=overwrite, dry_run=dry_run)
 
 
@@ -162,36 +151,27 @@ def caricature(
     Each layer gives a picture, and a sheet shows those of the run. Pictures that are there
     already, made with the same settings, are not made again: an interrupted run goes on.
     """
+    given = locals()
     console.mode.quiet, console.mode.json = quiet, json
-    values = {
-        "cosine": cosine,
-        "parameter": parameter,
-        "smoothness": smoothness,
-        "seed": seed,
-        "size": size,
-        "steps": steps,
-        "lr": lr,
-        "backbone": backbone,
-        "weights": str(weights) if weights else None,
-        "device": device,
-        "precision": precision,
-    }
-    resolved = _resolved(preset, set_, values)
+    resolved = _resolved(preset, set_, given)
     _start("caricature", image, layer, output, resolved, overwrite=overwrite, dry_run=dry_run)
 
 
 def _resolved(
-    preset: str, pairs: Sequence[str] | None, values: Mapping[str, Any]
+    preset: str, pairs: Sequence[str] | None, given: Mapping[str, Any]
 ) -> Resolved[VisualizeConfig]:
-    """All settings: the preset's, those of ``--set``, and those of flags."""
+    """All settings: the preset's, those of ``--set``, and those of flags among what was given."""
     from styler.config import VisualizeConfig, parse_set, resolve
     from styler.presets import load_preset
 
     recipe = load_preset(preset, "visualize")
+    flags = {flag: given[flag] for flag in KEYS if given.get(flag) is not None}
+    if "weights" in flags:
+        flags["weights"] = str(flags["weights"])
     return resolve(
         (f"preset {recipe.name}", recipe.values),
         ("--set", parse_set(pairs or [])),
-        *((f"--{flag}", {KEYS[flag]: v}) for flag, v in values.items() if v is not None),
+        *((f"--{flag}", {KEYS[flag]: value}) for flag, value in flags.items()),
         root=VisualizeConfig,
     )
 

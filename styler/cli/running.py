@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from styler.cli import console
-from styler.cli.interrupt import stop_on_signal
+from styler.cli.interrupt import Stop, stop_on_signal
 from styler.errors import BackboneError, ExitCode
 
 if TYPE_CHECKING:
@@ -53,13 +53,36 @@ def run_job(
     from styler.jobs import run
 
     prepared = _prepare(job, weights_sha256)
-    levels = prepared.problem.levels
+    return run_watched(
+        lambda show, stop: run(prepared, callbacks=[show], should_stop=stop),
+        prepared.problem.levels,
+        stop_after,
+    )
+
+
+def run_watched(
+    run: Callable[[Callback, Stop], Finished | None],
+    levels: Sequence[Level],
+    stop_after: int | None,
+    noun: str = "scale",
+) -> Finished:
+    """Make a picture with its progress shown.
+
+    Args:
+        run: makes it, given what shows its steps and what ends them; None before the first step.
+        levels: planned.
+        stop_after: steps after which it ends; None for all.
+        noun: what a level is called.
+
+    Raises:
+        typer.Exit: with 130 when it was interrupted; what there was is saved.
+    """
     planned = sum(level.steps for level in levels)
     with (
         stop_on_signal(planned if stop_after is None else stop_after) as stop,
-        console.progress(work_of(levels)) as show,
+        console.progress(work_of(levels), noun) as show,
     ):
-        finished = run(prepared, callbacks=[show], should_stop=stop)
+        finished = run(show, stop)
     if finished is None:
         console.note("interrupted before the first step: nothing to save")
         raise typer.Exit(int(ExitCode.INTERRUPTED))

@@ -10,6 +10,7 @@ import typer
 
 from styler.cli import console, options
 from styler.cli.options import LOOK, OUTPUT, SIZE
+from styler.cli.running import announce_network, check_weights
 from styler.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -165,13 +166,10 @@ def command(
 def _load(resolved: Resolved[VisualizeConfig]) -> Extractor:
     """The network, with what a person should know of it said."""
     from styler.network import extractor_for
-    from styler.runtime import precision_name
 
     with console.downloads() as progress:
         extractor = extractor_for(resolved.config, progress)
-    console.note(
-        f"backbone {extractor.name} ({extractor.device.type}, {precision_name(extractor.dtype)})"
-    )
+    announce_network(extractor, extractor.name)
     if extractor.notice:
         console.note(extractor.notice)
     return extractor
@@ -180,18 +178,12 @@ def _load(resolved: Resolved[VisualizeConfig]) -> Extractor:
 def again(job: Rerun) -> None:
     """Make one picture of a unit again."""
     from styler.cli.unit_run import UnitRun
-    from styler.errors import BackboneError
     from styler.units import parse_units
     from styler.visualize_job import VisualizeJob
 
     resolved = job.resolved()
     extractor = _load(resolved)
-    if job.weights_sha256 not in (None, extractor.weights_sha256):
-        raise BackboneError(
-            f"the weights of {extractor.name} are {extractor.weights_sha256[:16]}, "
-            f"the recipe was made with {job.recipe.weights_sha256[:16]}",
-            "bring those with `styler weights import FILE`, or go on with --force",
-        )
+    check_weights(extractor, job.weights_sha256)
     name, _, number = (job.recipe.subject or "").partition(" #")
     made = VisualizeJob(
         units=parse_units([name], extractor),
