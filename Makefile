@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := out/chelsea+flow_field.png
 
-.PHONY: demo test lint bench bench-visualize distill clean
+.PHONY: demo test lint bench bench-visualize bench-batch distill clean
 
 demo: $(READY)  ## Paint a cat in the manner of a night sky; prints where the picture is.
 	@mkdir -p out
@@ -25,6 +25,9 @@ bench: $(READY)  ## Speed and memory beside a peer.
 
 bench-visualize: $(READY)  ## The same for feature visualization.
 	$(BIN)/python benchmarks/visualize.py
+
+bench-batch: $(READY)  ## The same for folders of pictures.
+	$(BIN)/python benchmarks/batch.py
 
 # Such as: make distill TEACHER=vgg19-caffe.safetensors DATA="photos/ textures.tar"
 OUT ?= out/vgg-lite.safetensors

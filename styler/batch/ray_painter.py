@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,7 @@ from styler.batch.events import BatchEvent, EventKind
 from styler.batch.job import JobRecord
 from styler.batch.journal_rows import NAME
 from styler.batch.making import Networks, is_disk, patiently, reports
+from styler.batch.threads import helper
 from styler.batch.work import STYLES, WorkOrder, explained, prepared_for
 from styler.jobs import Prepared, finish
 from styler.styles.cache import StyleCache
@@ -92,8 +94,8 @@ class Painter:
         self.order = order
         self._networks = Networks()
         self._styles = StyleCache(order.folder / STYLES)
-        self._reading = threading.Lock()
-        self._optimising = threading.Lock()
+        self._reader, self._writer = helper("read"), helper("write")
+        self._optimiser = ThreadPoolExecutor(1, "optimise")
         self._halted = threading.Event()
         self._said: list[BatchEvent] = []
 
@@ -109,30 +111,34 @@ class Painter:
     def paint(self, record: JobRecord) -> Painted:
         """Make a picture and write it."""
         try:
-            with self._reading:
-                prepared = prepared_for(record, self.order, self._networks, self._styles)
-            with self._optimising:
-                if self._halted.is_set():
-                    return Painted(stopped=True)
-                started = time.monotonic()
-                result = prepared.problem.solve(
-                    callbacks=[reports(lambda share: self._say("step", record.key, share=share))],
-                    should_stop=lambda _: self._halted.is_set(),
-                )
-                seconds = time.monotonic() - started
-            if result.run.stopped:
+            prepared = self._reader.submit(
+                prepared_for, record, self.order, self._networks, self._styles
+            ).result()
+            solved = self._optimiser.submit(self._solve, record.key, prepared).result()
+            if solved is None:
                 return Painted(stopped=True)
-            return self._written(record.key, prepared, result, seconds)
+            return self._written(record.key, prepared, *solved)
         except Exception as error:  # one bad picture must not end the worker
             if is_disk(error) and self._halted.is_set():
                 return Painted(stopped=True)  # there was no time for patience
             return Painted(error=explained(error), disk=is_disk(error))
 
+    def _solve(self, key: str, prepared: Prepared) -> tuple[TransferResult, float] | None:
+        """The picture and the seconds it took; None when it was stopped."""
+        if self._halted.is_set():
+            return None
+        started = time.monotonic()
+        result = prepared.problem.solve(
+            callbacks=[reports(lambda share: self._say("step", key, share=share))],
+            should_stop=lambda _: self._halted.is_set(),
+        )
+        return None if result.run.stopped else (result, time.monotonic() - started)
+
     def _written(
         self, key: str, prepared: Prepared, result: TransferResult, seconds: float
     ) -> Painted:
         def write() -> Painted:
-            recipe = finish(prepared, result).recipe
+            recipe = self._writer.submit(finish, prepared, result).result().recipe
             return Painted(
                 seconds=seconds,
                 losses=recipe.outcome.losses,

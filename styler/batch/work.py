@@ -17,6 +17,7 @@ from styler.batch.journal import Journal
 from styler.batch.making import Networks, is_disk, patiently, reports
 from styler.batch.owners import release_of_the_dead
 from styler.batch.settings import with_overrides
+from styler.batch.threads import helper
 from styler.config import Resolved, TransferConfig
 from styler.errors import DeviceError, StylerError
 from styler.features import Extractor
@@ -113,8 +114,8 @@ class Worker:
         with (
             Journal.open(self.order.folder, plan=self.order.plan) as journal,
             self._heartbeat(),
-            ThreadPoolExecutor(1, "read") as reader,
-            ThreadPoolExecutor(1, "write") as writer,
+            helper("read") as reader,
+            helper("write") as writer,
         ):
             self.journal = journal
             try:
