@@ -139,7 +139,7 @@ class DreamProblem:
         planned = plan_octaves(_size(image), config.schedule)
         self.levels = self._fitting(planned)
         self.dropped = len(planned) - len(self.levels)
-        check_memory(extractor, self.layers, self._largest_tile())
+        check_memory(extractor, self.layers, self._largest_tile(), config.runtime.max_memory)
         self.objective = excitement(self.layers, config.reward, self._guide_features(guide))
 
     def _fitting(self, levels: list[Level]) -> list[Level]:

@@ -181,4 +181,9 @@ def finish(prepared: Prepared, result: TransferResult) -> Finished:
         bit_depth=job.bit_depth,
         overwrite=job.overwrite,
     )
-    return Finished(path=job.output, recipe=recipe, run=result.run, notices=notices)
+    return Finished(
+        path=job.output,
+        recipe=recipe,
+        run=result.run,
+        notices=[*result.notices, *notices],
+    )

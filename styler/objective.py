@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -52,12 +52,15 @@ class FeatureTerm:
         weight: its factor in the total.
         loss: the layers with their weights, and how each is compared.
         targets: what `loss.represent` gave for the picture to be matched.
+        masks: (B or 1, 1, H, W) position weights of the picture's features by layer; layers without
+            one count whole.
     """
 
     name: str
     weight: float
     loss: LayerwiseLoss
     targets: Mapping[str, Any]
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def layers(self) -> frozenset[str]:
@@ -67,7 +70,7 @@ class FeatureTerm:
     def __call__(self, image: Tensor, features: Features) -> Tensor:
         """The weighted sum over its layers."""
         own = {layer: features[layer] for layer in self.targets}
-        return self.loss.compare(self.loss.represent(own), self.targets)
+        return self.loss.compare(self.loss.represent(own, self.masks), self.targets)
 
 
 @dataclass(frozen=True, kw_only=True)

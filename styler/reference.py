@@ -120,7 +120,7 @@ class ReferenceProblem:
                     self.extractor.check_size(size, [layer])
                 except ImageError as error:
                     raise ImageError(f"{layer}: {error.message}", error.hint) from None
-        check_memory(self.extractor, self.layers, view)
+        check_memory(self.extractor, self.layers, view, self.config.runtime.max_memory)
 
     @property
     def planned(self) -> int:

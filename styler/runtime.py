@@ -95,12 +95,17 @@ def memory_errors_explained(device: torch.device) -> Iterator[None]:
     """Turn torch's out-of-memory errors into a `DeviceError` with a way out."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(device) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # torch's CPU allocator has no own class
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         raise _out_of_memory(device) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is torch's, or Python's, of having no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "can't allocate memory" in str(error)  # torch's CPU allocator has no class of its own
 
 
 def _out_of_memory(device: torch.device) -> DeviceError:

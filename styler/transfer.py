@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from styler.config import ContentConfig, InitConfig, StyleConfig, TransferConfig
-from styler.engine import Callback, DirectGradient, RunResult, run_levels
+from styler.engine import Callback, RunResult, run_levels
 from styler.errors import ImageError, UsageError
 from styler.features import Extractor, resolve_layer
 from styler.images import resize
@@ -31,13 +31,15 @@ from styler.losses import (
     TotalVariationLoss,
     WassersteinStyleLoss,
 )
-from styler.memory import check_memory
 from styler.network import extractor_for
 from styler.objective import FeatureTerm, ImageTerm, Objective, Term
 from styler.params import PixelImage
-from styler.runtime import memory_errors_explained
+from styler.planned_gradient import PlannedGradient
+from styler.planner import Need, Plan, plan_gradient
+from styler.runtime import free_memory, memory_errors_explained
 from styler.schedule import Level, fit_edge, output_size, plan_levels
 from styler.styles.source import Style, as_source, check_picture
+from styler.tiled_features import features_of
 
 FULL_SMOOTHNESS = 0.1
 """Strength from which total variation has its full weight; at strength 0 it has none, so that the
@@ -52,11 +54,13 @@ class TransferResult:
         image: (1, 3, H, W) float32 sRGB in [0, 1], on the CPU, at the output size.
         run: how it was reached.
         levels: the scales that were planned.
+        notices: what a user should know of how it went, one line each.
     """
 
     image: Tensor
     run: RunResult
     levels: list[Level]
+    notices: tuple[str, ...] = ()
 
 
 def transfer(
@@ -150,8 +154,35 @@ class Problem:
         self.style_layers = {named(k): v for k, v in config.style.layers.items() if v}
 
         self.levels = self._fitting(plan_levels(_size(content), config.schedule))
-        layers = frozenset(self.content_layers) | frozenset(self.style_layers)
-        check_memory(extractor, layers, self.levels[-1].size)
+        self.plans = [self._plan(level) for level in self.levels]
+
+    def _plan(self, level: Level) -> Plan:
+        """How the gradient of a scale is worked out."""
+        limit = self.config.runtime.max_memory
+        return plan_gradient(self._need(level), limit or free_memory(self.extractor.device))
+
+    def _need(self, level: Level) -> Need:
+        content = self.content_layers if self.content_weight else {}
+        style = self.style_layers if self.style_weight else {}
+        return Need(
+            extractor=self.extractor,
+            layers=frozenset(content) | frozenset(style),
+            placed=frozenset(content),
+            size=level.size,
+            optimizer=self.config.optimizer,
+        )
+
+    def work(self) -> list[float]:
+        """Relative cost of each scale: pixels times steps, and more for tiles."""
+        return [
+            plan.work * level.steps * level.size[0] * level.size[1]
+            for level, plan in zip(self.levels, self.plans, strict=True)
+        ]
+
+    def gradient(self, level: Level) -> PlannedGradient:
+        """What works out the gradient at a scale, in the memory there is."""
+        plan = self.plans[self.levels.index(level)]
+        return PlannedGradient(self._need(level), plan, self.objective(level))
 
     def _fitting(self, levels: list[Level]) -> list[Level]:
         """The scales without those at which a long thin picture is too small for the network."""
@@ -181,17 +212,28 @@ class Problem:
     ) -> TransferResult:
         """Go through all scales; see `transfer`."""
         config, device = self.config, self.extractor.device
+        gradients: list[PlannedGradient] = []
+
+        def gradient(level: Level) -> PlannedGradient:
+            gradients.append(self.gradient(level))
+            return gradients[-1]
+
         with memory_errors_explained(device):
             run = run_levels(
                 PixelImage(self.initial(), config.optimizer.pixel_range),
                 self.levels,
-                lambda level: DirectGradient(self.extractor, self.objective(level)),
-                config.optimizer,
+                gradient,
+                replace(config.optimizer, history=min(plan.history for plan in self.plans)),
                 callbacks=callbacks,
                 should_stop=should_stop,
             )
         size = output_size(_size(self.content), config.schedule)
-        return TransferResult(image=resize(run.image.cpu(), size), run=run, levels=self.levels)
+        return TransferResult(
+            image=resize(run.image.cpu(), size),
+            run=run,
+            levels=self.levels,
+            notices=tuple(notice for each in gradients for notice in each.notices),
+        )
 
     def style_size(self, level: Level, own: tuple[int, int]) -> tuple[int, int]:
         """The size at which a style is seen at a scale: a fraction of the picture's.
@@ -226,7 +268,7 @@ class Problem:
         loss = LayerwiseLoss(content_loss(self.config.content), self.content_layers)
         image = self._on_device(self.content, level.size)
         with torch.no_grad():
-            features = self.extractor(image, self.content_layers)
+            features = features_of(self.extractor, image, self.content_layers)
             targets = loss.prepare(loss.represent(features))
         return FeatureTerm(name="content", weight=self.content_weight, loss=loss, targets=targets)
 

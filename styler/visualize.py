@@ -201,7 +201,8 @@ class _Session:
         )
         if not need:
             return batch
-        return max(1, min(batch, int(0.9 * free_memory(self.extractor.device)) // need))
+        memory = self.config.runtime.max_memory or free_memory(self.extractor.device)
+        return max(1, min(batch, int(0.9 * memory) // need))
 
     def groups(self) -> Iterator[list[tuple[int, Unit]]]:
         """Units of the same layers."""
@@ -334,7 +335,7 @@ def check_views(extractor: Extractor, config: VisualizeConfig, units: Sequence[U
         except ImageError as error:
             raise ImageError(f"{unit.name}: {error.message}", error.hint) from None
     layers = frozenset().union(*(unit.layers for unit in units))
-    check_memory(extractor, layers, view)
+    check_memory(extractor, layers, view, config.runtime.max_memory)
     placed = [unit for unit in units if any(isinstance(p.position, tuple) for p in unit.parts)]
     if placed:
         for size in {view, (side, side)}:  # of the views, and of the picture that is judged

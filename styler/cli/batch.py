@@ -76,6 +76,7 @@ def command(
     pooling: options.Pooling = None,
     device: options.Device = None,
     precision: options.Precision = None,
+    max_memory: options.MaxMemory = None,
     set_: Annotated[list[str] | None, options.setting("transfer", "transfer/default")] = None,
     workers: Annotated[
         int | None,

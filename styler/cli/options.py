@@ -102,6 +102,14 @@ Precision = Annotated[
         autocompletion=choices("runtime.precision"),
     ),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a picture, such as 4GiB; larger ones are worked out in tiles \\[default: what is "
+        "free].",
+        rich_help_panel=NETWORK,
+    ),
+]
 BitDepth = Annotated[
     int | None, typer.Option(help="8 or 16 \\[default: the picture's].", rich_help_panel=OUTPUT)
 ]
@@ -110,7 +118,9 @@ Overwrite = Annotated[
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", "-n", help="Show the plan and an estimate.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--dry-run", "--plan", "-n", help="Show the plan and an estimate.", rich_help_panel=OUTPUT
+    ),
 ]
 Quiet = Annotated[
     bool,

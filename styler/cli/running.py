@@ -159,6 +159,12 @@ def _announce(prepared: Prepared) -> None:
             f"optimised at {finest.size[1]}×{finest.size[0]} and enlarged to the content's "
             f"{content[1]}×{content[0]}; --size {max(content)} optimises every pixel"
         )
+    plan = prepared.problem.plans[-1]
+    if plan.tiled:
+        console.note(
+            f"{finest.size[1]}×{finest.size[0]} is worked out in tiles: "
+            f"about {plan.bytes / 1e9:.1f} GB of memory"
+        )
     announce_start(extractor, job.output, prepared.problem.levels)
 
 
@@ -195,27 +201,43 @@ def show_plan(job: TransferJob) -> None:
     """Print scales and an estimated time, measured by a few steps at the coarsest scale."""
     from rich.table import Table
 
-    from styler.memory import gradient_bytes
-
     problem = _prepare(job).problem
-    layers = {**problem.content_layers, **problem.style_layers}
-    seconds = sample_step(problem)
-    if seconds is not None:
-        coarsest = problem.levels[0].size
-        seconds *= sum(work_of(problem.levels)) / (coarsest[0] * coarsest[1])
+    pace = sample_step(problem)
+    coarsest = problem.levels[0].size
+    seconds = [
+        None if pace is None else pace * work / (coarsest[0] * coarsest[1])
+        for work in problem.work()
+    ]
+    total = None if pace is None else sum(each or 0.0 for each in seconds)
     if console.mode.json:
-        console.event("plan", seconds=seconds, output=str(job.output))
+        scales = [
+            {
+                "size": level.size,
+                "steps": level.steps,
+                "tiles": list(plan.sides),
+                "bytes": plan.bytes,
+                "seconds": own,
+            }
+            for level, plan, own in zip(problem.levels, problem.plans, seconds, strict=True)
+        ]
+        console.event("plan", seconds=total, scales=scales, output=str(job.output))
         return
     rows = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("scale", "size", "steps", "memory"):
+    for heading in ("scale", "size", "steps", "tiles", "memory", "time"):
         rows.add_column(heading, justify="right")
-    for number, level in enumerate(problem.levels, start=1):
-        height, width = level.size
-        memory = gradient_bytes(problem.extractor, layers, level.size) / 1e6
-        rows.add_row(str(number), f"{width}×{height}", str(level.steps), f"{memory:,.0f} MB")
+    whole = zip(problem.levels, problem.plans, seconds, strict=True)
+    for number, (level, plan, own) in enumerate(whole, start=1):
+        rows.add_row(
+            str(number),
+            f"{level.size[1]}×{level.size[0]}",
+            str(level.steps),
+            f"{plan.sides[0]}" if plan.tiled else "none",
+            f"{plan.bytes / 1e6:,.0f} MB",
+            "" if own is None else console.duration(own),
+        )
     console.table(rows)
-    if seconds is not None:
-        console.say(f"about {console.duration(seconds)} on {problem.extractor.device}")
+    if total is not None:
+        console.say(f"about {console.duration(total)} on {problem.extractor.device}")
     console.say(f"output {job.output}")
 
 

@@ -48,6 +48,7 @@ def command(
     pooling: options.Pooling = None,
     device: options.Device = None,
     precision: options.Precision = None,
+    max_memory: options.MaxMemory = None,
     set_: Annotated[list[str] | None, options.setting("transfer", "transfer/default")] = None,
     output: Annotated[
         Path | None,

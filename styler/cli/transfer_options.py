@@ -11,7 +11,7 @@ import typer
 
 from styler.cli.completion import choices, painters, starts
 from styler.cli.options import LOOK, NETWORK, SIZE
-from styler.cli.values import layer_weights, step_counts
+from styler.cli.values import byte_count, layer_weights, step_counts
 from styler.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ KEYS = {
     "pooling": "backbone.pooling",
     "device": "runtime.device",
     "precision": "runtime.precision",
+    "max_memory": "runtime.max_memory",
 }
 """The settings that flags change."""
 
@@ -123,6 +124,7 @@ def settings(
         "style_layers": lambda text: layer_weights("--style-layers", text),
         "content_layers": lambda text: layer_weights("--content-layers", text),
         "steps": step_counts,
+        "max_memory": lambda text: byte_count("--max-memory", text),
         "weights": str,
     }
     recipe = load_preset(preset, "transfer")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from styler.errors import ConfigError
 
 
@@ -27,6 +29,32 @@ def layer_weights(flag: str, text: str | None) -> dict[str, float] | None:
                 f"{flag} {part.strip()}: {weight!r} is not a number", "write relu1_1=1,relu3_1=.5"
             ) from None
     return layers
+
+
+UNITS = {
+    "": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", start=1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", start=1)},
+}
+"""Bytes in a unit, by its lower-case name."""
+
+
+def byte_count(flag: str, text: str | None) -> int | None:
+    """An amount of memory.
+
+    Raises:
+        ConfigError: it is none.
+
+    Example:
+        >>> byte_count("--max-memory", "4GiB"), byte_count("--max-memory", "1.5 GB")
+        (4294967296, 1500000000)
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", text.lower())
+    if found is None or found[2] not in UNITS:
+        raise ConfigError(f"{flag} {text} is no amount of memory", "write 4GiB, 4GB or 800MB")
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 def step_counts(text: str | None) -> list[int] | None:

@@ -79,5 +79,7 @@ class RuntimeConfig:
     """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """of the convolutions; losses are always float32"""
+    max_memory: Annotated[int, Meta(ge=2**20)] | None = None
+    """bytes that a picture may take, beyond the program and the network; None: what is free"""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     """of all that is left to chance"""

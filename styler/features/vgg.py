@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from styler.features.base import Extractor, Pooling, resolve_pooling
-from styler.features.network import Op, minimum_side, vgg_ops
+from styler.features.network import Op, minimum_side, output_side, vgg_ops
 from styler.features.receptive_field import ReceptiveField, chain_fields
 from styler.features.registry import BackboneSpec
+from styler.features.segments import Segment
 from styler.features.weights import LoadedWeights
+
+CUT_STRIDE = 4
+"""A network that runs in parts is cut where units are at least so many pixels apart."""
 
 
 class VggExtractor(Extractor):
@@ -73,6 +78,41 @@ class VggExtractor(Extractor):
     def receptive_field(self, layer: str) -> ReceptiveField:
         """What a layer's units see."""
         return self._fields[self._ops[self._place(layer)].name]
+
+    def segments(self, layers: Iterable[str]) -> list[Segment]:
+        """The network cut after its poolings; see `Extractor.segments`.
+
+        What a cut keeps of the image is small where a unit stands for `CUT_STRIDE`² pixels, and
+        between two cuts a unit sees so little that margins cost next to nothing.
+        """
+        wanted = set(self.resolve(layers))
+        last = max((place for place, op in enumerate(self._ops) if op.name in wanted), default=-1)
+        cuts = [
+            place
+            for place, op in enumerate(self._ops[:last])
+            if op.kind == "pool" and self.stride(op.name) >= CUT_STRIDE
+        ]
+        starts, stops = [0, *(cut + 1 for cut in cuts)], [*(cut + 1 for cut in cuts), last + 1]
+        return [
+            self._segment(start, stop, wanted, last=stop == last + 1)
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+
+    def _segment(self, start: int, stop: int, wanted: set[str], *, last: bool) -> Segment:
+        ops = self._ops[start:stop]
+
+        def run(value: Tensor, layers: Sequence[str]) -> Mapping[str, Tensor]:
+            ready = value if start else self._ready(value)
+            return run_ops(ops, self._state, ready, layers, self.pooling)
+
+        return Segment(
+            layers=tuple(op.name for op in ops if op.name in wanted),
+            output=None if last else ops[-1].name,
+            fields=chain_fields(ops),
+            side=lambda side: reduce(lambda left, op: output_side(op, left), ops, side),
+            run=run,
+            ops=ops,
+        )
 
     def _place(self, layer: str) -> int:
         return self._places[self.resolve([layer])[0]]

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from torch import Tensor, nn
 
+from styler.errors import UsageError
 from styler.losses._checks import check_finite
 from styler.losses.statistics import FeatureSums, accumulate
 
@@ -48,7 +49,26 @@ class FeatureLoss(nn.Module, ABC, Generic[S]):
 
     Samples of a batch never mix: sample i of the picture is compared with sample i of the target,
     or with the only one, and the loss is the mean over the batch.
+
+    Attributes:
+        tileable: whether the loss of a layer is the sum of those of its tiles, each compared with
+            the target that `crop` gives.
     """
+
+    tileable = False
+
+    def crop(self, target: S, rows: slice, columns: slice) -> S:
+        """The part of a prepared target that belongs to a tile.
+
+        Args:
+            target: from `prepare`.
+            rows: of the layer's positions.
+            columns: of the layer's positions.
+
+        Raises:
+            UsageError: the loss is not `tileable`.
+        """
+        raise UsageError(f"{type(self).__name__} cannot be taken tile by tile")
 
     @abstractmethod
     def represent(self, features: Tensor, weight: Tensor | None = None) -> S:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ CONTENT_NORMALIZATIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Content normalisations by name, each with its formula."""
+CHUNK = 64
+"""Channels of a target that are summed at a time."""
 
 
 class ContentTarget(NamedTuple):
@@ -82,24 +84,36 @@ def content_divisor(
     check_choice("normalization", normalization, CONTENT_NORMALIZATIONS)
     check_features(target, "target features")
     batch, channels, height, width = target.shape
-    target = to_full_precision(target)
+    wide = torch.promote_types(target.dtype, torch.float32)
     if weight is None:
-        weight = target.new_ones(batch, 1, 1, 1)
-        elements = target.new_full((batch,), channels * height * width)
+        elements = target.new_full((batch,), channels * height * width, dtype=wide)
     else:
         check_weight(weight, target)
-        weight = weight.to(target.dtype)
+        weight = weight.to(wide)
         elements = channels * weight.sum((1, 2, 3)).expand(batch)
         check_count(elements, target)
     if normalization == "gatys":
         return torch.full_like(elements, 2)
     if normalization == "mse":
         return elements
+    mean = torch.zeros_like(elements)
     if normalization == "variance":
-        mean = (weight * target).sum((1, 2, 3)) / elements
-        target = target - mean.view(-1, 1, 1, 1)
-    squares = weight * target.square()
-    return elements * (squares.sum((1, 2, 3)) / elements).clamp_min(floor)
+        mean = _weighted_sum(target, weight, lambda part: part) / elements
+    centre = mean.view(-1, 1, 1, 1)
+    squares = _weighted_sum(target, weight, lambda part: (part - centre).square())
+    return elements * (squares / elements).clamp_min(floor)
+
+
+def _weighted_sum(
+    target: Tensor, weight: Tensor | None, function: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Σ w g(t) over channels and positions, (B,), a few channels at a time: targets are large."""
+    total = torch.zeros((), dtype=torch.promote_types(target.dtype, torch.float32))
+    total = total.to(target.device)
+    for part in torch.split(target, CHUNK, dim=1):
+        value = function(to_full_precision(part))
+        total = total + (value if weight is None else weight * value).sum((1, 2, 3))
+    return total
 
 
 def content_distance(
@@ -186,12 +200,18 @@ class ContentLoss(FeatureLoss[ContentTarget]):
         eq. 2 ("mse"); Mahendran, Vedaldi, arXiv 1412.0035, section 3 ("relative").
     """
 
+    tileable = True
+
     def __init__(self, normalization: str = "variance", eps: float = DIVISOR_FLOOR) -> None:
         super().__init__()
         check_choice("normalization", normalization, CONTENT_NORMALIZATIONS)
         check_non_negative("eps", eps)
         self.normalization = normalization
         self.eps = eps
+
+    def crop(self, target: ContentTarget, rows: slice, columns: slice) -> ContentTarget:
+        """See `ContentTarget.crop`."""
+        return target.crop(rows, columns)
 
     def represent(self, features: Tensor, weight: Tensor | None = None) -> ContentTarget:
         """The features themselves, with the mask; see `FeatureLoss.represent`."""

@@ -18,6 +18,10 @@ from torch import Tensor
 from styler.errors import UsageError
 from styler.losses._checks import check_features, check_non_negative, check_weight
 
+CONVERTED_AT_ONCE = {"cpu": 2**19, "cuda": 2**24}
+"""Values of half precision that are converted to float32 at a time: on a CPU what a cache holds, on
+a GPU enough to keep it busy."""
+
 
 @dataclass(frozen=True)
 class FeatureSums:
@@ -101,21 +105,58 @@ def accumulate(
     """
     check_features(features)
     batch, _, height, width = features.shape
-    matrix = _positions_last(to_full_precision(features))
+    row = _row(features, weight)
+    if row is None:
+        wide = torch.promote_types(features.dtype, torch.float32)
+        count = features.new_full((batch,), height * width, dtype=wide)
+    else:
+        count = row.sum((1, 2))
     with _without_autocast(features.device):
-        if weight is None:
-            return FeatureSums(
-                matrix.new_full((batch,), height * width),
-                matrix.sum(2) if first else None,
-                _SecondMoment.apply(matrix, None) if second else None,
-            )
-        check_weight(weight, features)
-        row = weight.to(matrix.dtype).expand(batch, -1, -1, -1).reshape(batch, 1, height * width)
-        return FeatureSums(
-            row.sum((1, 2)),
-            torch.bmm(matrix, row.mT).squeeze(2) if first else None,
-            _SecondMoment.apply(matrix, row) if second else None,
-        )
+        sums = _Sums.apply(_positions_last(features), row, first, second)
+    return FeatureSums(count, *sums)
+
+
+def sums_gradient(
+    features: Tensor, first: Tensor | None, second: Tensor | None, weight: Tensor | None = None
+) -> Tensor:
+    """The gradient in features of a function of their sums, given its gradient in the sums.
+
+    That of `accumulate`, without the way forward: tiles take it once the sums of all are known.
+
+    Args:
+        features: (B, C, H, W), floating point.
+        first: (B, C), the gradient in Σ w f; None if it has none.
+        second: (B, C, C), the gradient in Σ w f fᵀ; None if it has none.
+        weight: as `accumulate` was given.
+
+    Returns:
+        (B, C, H, W), in the precision and layout of the features.
+
+    Raises:
+        UsageError: a shape or type does not fit.
+
+    Example:
+        >>> features = torch.tensor([[[[1.0, 2.0]]]])
+        >>> sums_gradient(features, torch.tensor([[5.0]]), torch.tensor([[[10.0]]]))
+        tensor([[[[25., 45.]]]])
+    """
+    check_features(features)
+    matrix = _positions_last(features)
+    with torch.no_grad(), _without_autocast(features.device):
+        slope, _ = _back(matrix, _row(features, weight), (first, second), False)
+    if matrix.stride(1) == 1:  # channels last
+        batch, channels, height, width = features.shape
+        return slope.mT.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+    return slope.reshape(features.shape)
+
+
+def _row(features: Tensor, weight: Tensor | None) -> Tensor | None:
+    """Weights of positions as (B, 1, M), in float32 or better."""
+    if weight is None:
+        return None
+    check_weight(weight, features)
+    wide = weight.to(torch.promote_types(features.dtype, torch.float32))
+    return wide.expand(features.shape[0], -1, -1, -1).reshape(features.shape[0], 1, -1)
 
 
 def blend(sums: Sequence[FeatureSums], weights: Sequence[float]) -> FeatureSums:
@@ -184,32 +225,83 @@ def _positions_last(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).flatten(1, 2).mT
 
 
-class _SecondMoment(torch.autograd.Function):
-    """X diag(w) Xᵀ for X of shape (B, C, M).
+class _Sums(torch.autograd.Function):
+    """Σ w f and Σ w f fᵀ over the positions of X (B, C, M), in float32 or better.
 
     Autograd would multiply twice on the way back, once for each X, and keep both X and wX. The two
     products are added up before the multiplication here: it is the dearest part of a style loss.
+    Features of half precision are converted a few positions at a time: a copy in float32 of all
+    style layers would take half as much memory as a whole network.
     """
 
     @staticmethod
-    def forward(matrix: Tensor, weight: Tensor | None) -> Tensor:
-        return torch.bmm(matrix if weight is None else matrix * weight, matrix.mT)
+    def forward(
+        ctx: Any, matrix: Tensor, row: Tensor | None, first: bool, second: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        ctx.save_for_backward(matrix, row)
+        batch, channels, _ = matrix.shape
+        wide = torch.promote_types(matrix.dtype, torch.float32)
+        sums = matrix.new_zeros((batch, channels), dtype=wide)
+        products = matrix.new_zeros((batch, channels, channels), dtype=wide)
+        for part in _parts(matrix):
+            own = to_full_precision(matrix[:, :, part])
+            weighted = own if row is None else own * row[:, :, part]
+            if first:
+                sums += weighted.sum(2)
+            if second:
+                products.baddbmm_(weighted, own.mT)
+        return sums if first else None, products if second else None
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor | None], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
+    def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Tensor | None, ...]:
+        matrix, row = ctx.saved_tensors
+        return (*_back(matrix, row, slopes, ctx.needs_input_grad[1]), None, None)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
-        matrix, weight = ctx.saved_tensors
-        symmetric = gradients[0] + gradients[0].mT
-        if matrix.stride(1) == 1:  # channels-last: hand the gradient back in the same layout
-            product = torch.bmm(matrix.mT, symmetric).mT
-        else:
-            product = torch.bmm(symmetric, matrix)
-        if weight is None:
-            return product, None
-        to_weight = None
-        if ctx.needs_input_grad[1]:
-            to_weight = (product * matrix).sum(1, keepdim=True) / 2
-        return product * weight, to_weight
+
+def _back(
+    matrix: Tensor, row: Tensor | None, slopes: Sequence[Tensor | None], to_row: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients in features and, where wanted, in the weights of their positions."""
+    parts = _parts(matrix)
+    if len(parts) == 1:
+        return _back_at_once(matrix, row, slopes, to_row)
+    to_matrix = torch.empty_like(matrix)
+    rows: list[Tensor] = []
+    for part in parts:
+        weights = None if row is None else row[:, :, part]
+        to_matrix[:, :, part], weight = _back_at_once(matrix[:, :, part], weights, slopes, to_row)
+        rows += [] if weight is None else [weight]
+    return to_matrix, torch.cat(rows, dim=2) if rows else None
+
+
+def _back_at_once(
+    matrix: Tensor, row: Tensor | None, slopes: Sequence[Tensor | None], to_row: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The same for positions that are converted together."""
+    own = to_full_precision(matrix)
+    slope, to_weight = _slope(own, *slopes), None
+    if to_row:
+        both = slope if slopes[0] is None else slope + slopes[0].unsqueeze(2)
+        to_weight = (own * both).sum(1, keepdim=True) / 2
+    return (slope if row is None else slope * row).to(matrix.dtype), to_weight
+
+
+def _slope(own: Tensor, first: Tensor | None, second: Tensor | None) -> Tensor:
+    """The gradient of the sums in features of weight 1."""
+    if second is None:
+        return torch.zeros_like(own) if first is None else first.unsqueeze(2).expand_as(own)
+    symmetric = second + second.mT
+    # Channels-last: hand the gradient back in the same layout.
+    last = own.stride(1) == 1
+    slope = torch.bmm(own.mT, symmetric).mT if last else torch.bmm(symmetric, own)
+    return slope if first is None else slope + first.unsqueeze(2)
+
+
+def _parts(matrix: Tensor) -> list[slice]:
+    """Positions that are summed together: all of them in full precision."""
+    positions = matrix.shape[2]
+    if matrix.dtype in (torch.float32, torch.float64):
+        return [slice(0, positions)]
+    converted = CONVERTED_AT_ONCE.get(matrix.device.type, max(CONVERTED_AT_ONCE.values()))
+    step = max(1, converted // (matrix.shape[0] * matrix.shape[1]))
+    return [slice(start, start + step) for start in range(0, positions, step)]

@@ -15,7 +15,6 @@ from styler.config import Resolved, TransferConfig
 from styler.errors import ConfigError, ImageError
 from styler.features import Extractor, resolve_layer
 from styler.images import Picture, check_output, fit_long_side, read_picture, resize
-from styler.memory import check_memory
 from styler.network import extractor_for
 from styler.results import refuse_source
 from styler.runtime import memory_errors_explained, precision_name
@@ -108,7 +107,6 @@ def save_style(
     if not layers:
         raise ConfigError("style.layers names no layer", "name some with --style-layers")
     scales = _large_enough(ladder(picture.size, job.largest), extractor, layers)
-    check_memory(extractor, layers, scales[-1])
     sums = []
     with memory_errors_explained(extractor.device):
         for number, scale in enumerate(scales, start=1):

@@ -12,8 +12,9 @@ from torch import Tensor
 from styler.errors import UsageError
 from styler.features import Extractor
 from styler.images import resize
-from styler.losses import FeatureSums, Moments, accumulate, blend
+from styler.losses import FeatureSums, Moments, blend
 from styler.styles.cache import StyleCache, cache_key
+from styler.tiled_features import sums_of
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -218,9 +219,7 @@ def measure(
     Raises:
         ImageError: the size is too small for a layer.
     """
-    with torch.no_grad():
-        features = extractor(resize(pixels, size).to(extractor.device), layers)
-        return {layer: accumulate(features[layer], first=True, second=True) for layer in layers}
+    return sums_of(extractor, resize(pixels, size).to(extractor.device), layers)
 
 
 def mix(parts: Sequence[FeatureSums], weights: Sequence[float]) -> FeatureSums:

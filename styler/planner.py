@@ -1,0 +1,254 @@
+"""Whole or in tiles: how a gradient is worked out in the memory there is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import isqrt, prod
+
+from styler.config import OptimizerConfig
+from styler.features import Extractor
+from styler.features.segments import Segment
+from styler.memory import (
+    Size,
+    content_bytes,
+    gradient_bytes,
+    measured_bytes,
+    state_bytes,
+    tile_cost,
+    tiled_bytes,
+    too_large,
+)
+from styler.tiles import spans
+
+WORKING = tuple(2**exponent for exponent in range(30, 23, -1))
+"""Bytes that a tile may take, from 1 GiB to 16 MiB, the larger the better."""
+MEASURED_MARGIN = 1.5
+"""What a network whose steps are not known takes, over what autograd keeps of it."""
+LEAST_HISTORY = 3
+"""Curvature pairs below which L-BFGS is not worth its name."""
+SECOND = 1.5
+"""Arithmetic of a part in tiles, over the same run once: it goes forward twice and back once."""
+MARGIN = 0.9
+"""Share of the memory that is planned with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a gradient is worked out.
+
+    Args:
+        sides: of the tiles of each part of the network, in positions of its input; parts beyond
+            the last are run whole, and none in tiles means all of the picture at once.
+        bytes: that the run takes at most beyond what is loaded, as far as can be told beforehand;
+            0 where it cannot.
+        history: curvature pairs that L-BFGS keeps.
+        work: arithmetic of a gradient, over that of the whole picture at once.
+    """
+
+    sides: tuple[int, ...]
+    bytes: int
+    history: int
+    work: float = 1.0
+
+    @property
+    def tiled(self) -> bool:
+        """Whether the picture is taken tile by tile."""
+        return bool(self.sides)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What is to be planned.
+
+    Args:
+        extractor: the network.
+        layers: canonical names of those that losses read.
+        placed: those of them whose features of the content are kept.
+        size: of the picture.
+        optimizer: its settings.
+        tileable: whether all losses can be taken tile by tile.
+    """
+
+    extractor: Extractor
+    layers: Collection[str]
+    placed: Collection[str]
+    size: Size
+    optimizer: OptimizerConfig
+    tileable: bool = True
+
+    def held(self, history: int) -> int:
+        """Bytes that do not depend on tiles."""
+        config = replace(self.optimizer, history=history)
+        kept = content_bytes(self.extractor, self.placed, self.size)
+        return kept + state_bytes(config, self.size)
+
+
+def plan_gradient(need: Need, memory: int) -> Plan:
+    """The fastest way that fits: whole, else the largest tiles, else fewer pairs of L-BFGS.
+
+    Args:
+        need: what is to be done.
+        memory: bytes that it may take.
+
+    Raises:
+        DeviceError: nothing fits; it says which side would.
+    """
+    best: Plan | None = None
+    for plan in plans(need):
+        if plan.bytes <= MARGIN * memory:
+            return plan
+        if best is None or plan.bytes < best.bytes:
+            best = plan
+    assert best is not None  # there is always the whole picture
+    raise too_large(need.extractor, need.size, best.bytes, memory)
+
+
+def plans(need: Need) -> Iterator[Plan]:
+    """All ways of which none is better than another, the fastest first."""
+    history = need.optimizer.history
+    least = Plan(sides=(), bytes=_whole(need, history), history=history, work=1.0)
+    yield least
+    segments = _segments(need)
+    if not segments:
+        return
+    ways = sorted(_ways(need, segments), key=lambda way: way.work)
+    for pairs in _histories(need.optimizer):
+        for way in ways:
+            plan = Plan(
+                sides=way.sides,
+                bytes=way.bytes + need.held(pairs),
+                history=pairs,
+                work=way.work,
+            )
+            if plan.bytes < least.bytes:
+                least = plan
+                yield plan
+
+
+def smaller(need: Need, plan: Plan) -> Plan | None:
+    """The next way after one that has run out of memory; None where there is none."""
+    later = iter(plans(need))
+    for each in later:
+        if each.sides == plan.sides and each.history == plan.history:
+            break
+    return next((each for each in later if each.tiled and each.history == plan.history), None)
+
+
+def _histories(config: OptimizerConfig) -> list[int]:
+    if config.name != "lbfgs":
+        return [config.history]
+    found = [config.history]
+    while found[-1] > LEAST_HISTORY:
+        found.append(max(LEAST_HISTORY, found[-1] // 2))
+    return found
+
+
+def _segments(need: Need) -> list[Segment]:
+    """The parts of the network; none where it cannot be taken tile by tile."""
+    extractor = need.extractor
+    fields = [extractor.receptive_field(layer) for layer in need.layers]
+    if not need.tileable or not fields or extractor.input_size or None in fields:
+        return []
+    return extractor.segments(need.layers)
+
+
+def _whole(need: Need, history: int) -> int:
+    own = gradient_bytes(need.extractor, need.layers, need.size)
+    if not own and need.layers:
+        own = int(_measured(need) * prod(need.size))
+    return own + need.held(history)
+
+
+def _measured(need: Need) -> float:
+    """Bytes of a pixel in a network whose steps are not known; 0 where they cannot be told."""
+    if need.extractor.input_size:
+        return 0.0
+    return MEASURED_MARGIN * measured_bytes(need.extractor, need.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How the network is taken in tiles; see `Plan`, but for bytes that do not depend on it."""
+
+    sides: tuple[int, ...]
+    bytes: int
+    work: float
+
+
+def _ways(need: Need, segments: Sequence[Segment]) -> Iterator[_Way]:
+    """From a few large tiles of the first part to many small ones of all parts."""
+    if not segments[0].ops:
+        yield from _ways_unknown(need, segments[0])
+        return
+    macs = _macs(segments)
+    for working in WORKING:
+        sizes = list(_sizes(segments, need.size))
+        pairs = list(zip(segments, sizes, strict=True))
+        sides = [_side(need, segment, size, working) for segment, size in pairs]
+        shown = [
+            _shown(segment, size, side) for (segment, size), side in zip(pairs, sides, strict=True)
+        ]
+        for number in range(1, len(segments) + 1):
+            more = sum(
+                share * (SECOND * area - 1)
+                for share, area in zip(macs[:number], shown[:number], strict=True)
+            )
+            chosen = tuple(sides[:number])
+            bytes_ = tiled_bytes(need.extractor, segments, chosen, need.size)
+            yield _Way(sides=chosen, bytes=bytes_, work=1 + more)
+
+
+def _ways_unknown(need: Need, segment: Segment) -> Iterator[_Way]:
+    """The same for a network that is one part and whose steps are not known."""
+    each = _measured(need)
+    y, x = segment.reach(segment.layers)
+    for working in WORKING:
+        side = _side(need, segment, need.size, working, each)
+        shown = (side + y.before + y.after) * (side + x.before + x.after)
+        work = SECOND * _shown(segment, need.size, side)
+        yield _Way(sides=(side,), bytes=int(each * shown), work=work)
+
+
+def _sizes(segments: Sequence[Segment], size: Size) -> Iterator[Size]:
+    """Of the input of each part."""
+    for segment in segments:
+        yield size
+        size = (segment.side(size[0]), segment.side(size[1]))
+
+
+def _shown(segment: Segment, size: Size, side: int) -> float:
+    """What the network is shown of a map, tiles with their margins, over the map."""
+    y, x = segment.reach(_needed(segment))
+    height = sum(span.to - span.from_ for span in spans(size[0], side, y))
+    width = sum(span.to - span.from_ for span in spans(size[1], side, x))
+    return height * width / prod(size)
+
+
+def _macs(segments: Sequence[Segment]) -> list[float]:
+    """The share of each part in the network's arithmetic."""
+    area, found = 1.0, []
+    for segment in segments:
+        own = 0.0
+        for op in segment.ops:
+            area /= op.stride**2
+            if op.kind == "conv":
+                own += area * op.in_channels * op.out_channels * op.kernel**2
+        found.append(own)
+    return [each / sum(found) for each in found]
+
+
+def _side(need: Need, segment: Segment, size: Size, working: int, each: float | None = None) -> int:
+    """The largest tile that takes no more than so many bytes, or `each` for a position."""
+    reach = segment.reach(_needed(segment))
+    grid = max(axis.grid for axis in reach)
+    margin = max(axis.before + axis.after for axis in reach)
+    if each is None:
+        sample = 8 * grid
+        each = tile_cost(need.extractor, segment, (sample, sample), sample).backward / sample**2
+    side = isqrt(int(working / max(each, 1.0))) - margin
+    return max(grid, min(side, max(size)) // grid * grid)
+
+
+def _needed(segment: Segment) -> set[str]:
+    return {*segment.layers, *([segment.output] if segment.output else [])}
