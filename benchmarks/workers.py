@@ -108,9 +108,11 @@ def styler(arguments: list[str]) -> None:
     from styler.engine import StepEvent
     from styler.images import read_picture, write_picture
     from styler.presets import load_preset
+    from styler.processes import keep_freed_memory
     from styler.transfer import transfer
 
     report_imports()
+    keep_freed_memory()  # as the commands do
     recipe = {
         "backbone": {"weights": given.weights},
         "init": {"kind": "content"},

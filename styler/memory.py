@@ -126,12 +126,12 @@ def check_memory(
     """
     need, have = gradient_bytes(extractor, layers, size), limit or free_memory(extractor.device)
     if need > have:
-        raise too_large(extractor, size, need, have)
+        side = int(max(size) * (0.9 * have / need) ** 0.5)
+        raise too_large(extractor, size, need, have, side)
 
 
-def too_large(extractor: Extractor, size: Size, need: int, have: int) -> DeviceError:
+def too_large(extractor: Extractor, size: Size, need: int, have: int, side: int) -> DeviceError:
     """A picture that does not fit, with the side that would."""
-    side = int(max(size) * (0.85 * have / need) ** 0.5)  # with some room for what tiles take
     height, width = size
     return DeviceError(
         f"{width}×{height} with {extractor.name} needs about {need / 1e9:.1f} GB of memory, "

@@ -10,6 +10,8 @@ from styler.config import OptimizerConfig
 from styler.features import Extractor
 from styler.features.segments import Segment
 from styler.memory import (
+    LEAST_SIDE,
+    PICTURE_BYTES,
     Size,
     content_bytes,
     gradient_bytes,
@@ -21,12 +23,19 @@ from styler.memory import (
 )
 from styler.tiles import spans
 
-WORKING = tuple(2**exponent for exponent in range(30, 23, -1))
-"""Bytes that a tile may take, from 1 GiB to 16 MiB, the larger the better."""
+WORKING = tuple(2**exponent for exponent in range(27, 22, -1))
+"""Bytes that a tile may take, from 128 MiB, with which its arrays stay below the 32 MB that glibc
+keeps for the next one, to 8 MiB."""
 MEASURED_MARGIN = 1.5
 """What a network whose steps are not known takes, over what autograd keeps of it."""
 LEAST_HISTORY = 3
 """Curvature pairs below which L-BFGS is not worth its name."""
+KEPT = 1.2
+"""What a process holds at most over what it uses at a time, where it keeps what it frees."""
+KEPT_BY_TILES = 150 * 10**6
+"""Bytes beyond what is used at a time, where arrays above 32 MB are given back."""
+PIXEL_COPIES = 8
+"""Pictures that losses of pixels, such as total variation, make of one."""
 SECOND = 1.5
 """Arithmetic of a part in tiles, over the same run once: it goes forward twice and back once."""
 MARGIN = 0.9
@@ -101,7 +110,19 @@ def plan_gradient(need: Need, memory: int) -> Plan:
         if best is None or plan.bytes < best.bytes:
             best = plan
     assert best is not None  # there is always the whole picture
-    raise too_large(need.extractor, need.size, best.bytes, memory)
+    side = _fitting_side(need, best.bytes, memory)
+    raise too_large(need.extractor, need.size, best.bytes, memory, side)
+
+
+def _fitting_side(need: Need, bytes_: int, memory: int) -> int:
+    """The long side of a picture of the same aspect that would fit."""
+    scale = (MARGIN * memory / bytes_) ** 0.5
+    while True:
+        size = (max(1, int(scale * need.size[0])), max(1, int(scale * need.size[1])))
+        least = list(plans(replace(need, size=size)))[-1].bytes
+        if least <= MARGIN * memory or min(size) <= LEAST_SIDE:
+            return max(size)
+        scale *= 0.95
 
 
 def plans(need: Need) -> Iterator[Plan]:
@@ -115,9 +136,10 @@ def plans(need: Need) -> Iterator[Plan]:
     ways = sorted(_ways(need, segments), key=lambda way: way.work)
     for pairs in _histories(need.optimizer):
         for way in ways:
+            pixels = PIXEL_COPIES * PICTURE_BYTES * prod(need.size)
             plan = Plan(
                 sides=way.sides,
-                bytes=way.bytes + need.held(pairs),
+                bytes=way.bytes + need.held(pairs) + pixels + KEPT_BY_TILES,
                 history=pairs,
                 work=way.work,
             )
@@ -157,7 +179,7 @@ def _whole(need: Need, history: int) -> int:
     own = gradient_bytes(need.extractor, need.layers, need.size)
     if not own and need.layers:
         own = int(_measured(need) * prod(need.size))
-    return own + need.held(history)
+    return int(KEPT * (own + need.held(history)))
 
 
 def _measured(need: Need) -> float:

@@ -10,6 +10,8 @@ import torch
 
 from styler.errors import DeviceError
 
+_NO_MEMORY = ("can't allocate memory", "could not create a primitive", "std::bad_alloc")
+"""What torch's CPU allocator, oneDNN and C++ say, which have no class of error for it."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -105,7 +107,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an error is torch's, or Python's, of having no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return "can't allocate memory" in str(error)  # torch's CPU allocator has no class of its own
+    return any(sign in str(error) for sign in _NO_MEMORY)
 
 
 def _out_of_memory(device: torch.device) -> DeviceError:

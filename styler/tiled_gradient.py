@@ -85,7 +85,7 @@ class TiledGradient:
         seen = image.detach()
         self.values = {term.name: seen.new_zeros(()) for term in self.objective.terms}
         gradient = torch.zeros_like(seen) if self.network is None else self._features(seen)
-        gradient += self._pixels(seen)
+        self._add_pixels(seen, gradient)
         image.backward(gradient)  # type: ignore[no-untyped-call]
         weighted = [term.weight * self.values[term.name] for term in self.objective.terms]
         return Evaluation(torch.stack(weighted).sum(), self.values)
@@ -147,18 +147,16 @@ class TiledGradient:
         self.values[part.term.name] += value.detach()
         return part.term.weight * value
 
-    def _pixels(self, seen: Tensor) -> Tensor:
-        """The gradient of all terms that read the pixels."""
-        leaf = seen.clone().requires_grad_()
-        gradient = torch.zeros_like(seen)
+    def _add_pixels(self, seen: Tensor, gradient: Tensor) -> None:
+        """Add the gradient of all terms that read the pixels."""
         for term in self.objective.terms:
             if isinstance(term, ImageTerm):
+                leaf = seen.detach().requires_grad_()
                 with torch.enable_grad():
                     value = term(leaf, {})
                     (own,) = torch.autograd.grad(term.weight * value, [leaf])
                 self.values[term.name] += value.detach()
                 gradient += own
-        return gradient
 
 
 def check_tileable(objective: Objective) -> None:

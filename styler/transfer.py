@@ -172,6 +172,11 @@ class Problem:
             optimizer=self.config.optimizer,
         )
 
+    @property
+    def tiled(self) -> bool:
+        """Whether a scale is planned in tiles."""
+        return any(plan.tiled for plan in self.plans)
+
     def work(self) -> list[float]:
         """Relative cost of each scale: pixels times steps, and more for tiles."""
         return [

@@ -72,10 +72,10 @@ def test_other_networks_are_measured() -> None:
     module = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3, stride=2))
     extractor = extractor_of(module, name="small")
     wanted = replace(
-        need((800, 1000), extractor), layers=frozenset({"2"}), placed=frozenset(), tileable=True
+        need((8000, 10000), extractor), layers=frozenset({"2"}), placed=frozenset(), tileable=True
     )
     whole, *tiled = plans(wanted)
-    kept = 4 * 800 * 1000 * (3 + 32)  # what the convolutions are given
+    kept = 4 * 8000 * 10000 * (3 + 32)  # what the convolutions are given
     assert kept < whole.bytes - wanted.held(10) < 4 * kept
     assert tiled
     assert tiled[-1].bytes < whole.bytes
@@ -102,7 +102,7 @@ from styler.network import extractor_for
 torch.set_num_threads(1)
 config = TransferConfig(
     backbone=BackboneConfig(name="vgg-lite"),
-    schedule=ScheduleConfig(size=768, scales=1, steps=(2,)),
+    schedule=ScheduleConfig(scales=1, steps=(2,)),
     runtime=RuntimeConfig(max_memory=2**36, precision="fp32"),
 )
 generator = torch.Generator().manual_seed(0)
@@ -110,12 +110,14 @@ content = torch.rand(1, 3, 768, 768, generator=generator)
 style = torch.rand(1, 3, 128, 128, generator=generator)
 problem = Problem(content, style, config, extractor_for(config))
 assert not problem.plans[-1].tiled
-Problem(content, style, config, problem.extractor).solve(should_stop=lambda done: True)
+small = content[..., :96, :96]
+Problem(small, style, config, problem.extractor).solve()  # all libraries are loaded
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 400_000_000, resource.RLIM_INFINITY))
+starved = problem.solve()
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 plenty = problem.solve()
 assert not plenty.notices
-held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (held + 350_000_000, resource.RLIM_INFINITY))
-starved = problem.solve()
 print(starved.run.done, (starved.image - plenty.image).abs().max().item())
 print(*starved.notices)
 """

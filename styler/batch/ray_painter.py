@@ -20,6 +20,7 @@ from styler.batch.making import Networks, is_disk, patiently, reports
 from styler.batch.threads import helper
 from styler.batch.work import STYLES, WorkOrder, explained, prepared_for
 from styler.jobs import Prepared, finish
+from styler.processes import keep_freed_memory
 from styler.styles.cache import StyleCache
 from styler.transfer import TransferResult
 
@@ -127,6 +128,7 @@ class Painter:
         """The picture and the seconds it took; None when it was stopped."""
         if self._halted.is_set():
             return None
+        keep_freed_memory(not prepared.problem.tiled)
         started = time.monotonic()
         result = prepared.problem.solve(
             callbacks=[reports(lambda share: self._say("step", key, share=share))],

@@ -24,6 +24,7 @@ from styler.features import Extractor
 from styler.images.output import failing_as_output_error
 from styler.jobs import Prepared, TransferJob, finish, prepare
 from styler.network import extractor_for
+from styler.processes import keep_freed_memory
 from styler.results import Finished
 from styler.styles.cache import StyleCache
 from styler.transfer import TransferResult
@@ -181,6 +182,7 @@ class Worker:
 
         try:
             prepared = reading.result()
+            keep_freed_memory(not prepared.problem.tiled)
             result = prepared.problem.solve(
                 callbacks=[reports(tell)], should_stop=lambda _: self.stop()
             )

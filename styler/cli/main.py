@@ -25,6 +25,7 @@ from styler.cli import (
 )
 from styler.cli.streams import prepare_streams
 from styler.cli.usage import Group
+from styler.processes import keep_freed_memory
 
 EXIT_CODES = (
     "Exit codes: 0 success, 1 bug, 2 usage, 3 configuration, 4 input image, 5 backbone or "
@@ -111,6 +112,7 @@ def share_processors(environment: MutableMapping[str, str]) -> None:
 def main() -> None:
     """Run the command line."""
     share_processors(os.environ)
+    keep_freed_memory()
     prepare_streams()
     try:
         app(prog_name="styler")

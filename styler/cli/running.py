@@ -12,6 +12,7 @@ import typer
 from styler.cli import console
 from styler.cli.interrupt import Stop, stop_on_signal
 from styler.errors import BackboneError, ExitCode
+from styler.processes import keep_freed_memory
 
 if TYPE_CHECKING:
     from styler.engine import Callback
@@ -53,6 +54,7 @@ def run_job(
     from styler.jobs import run
 
     prepared = _prepare(job, weights_sha256)
+    keep_freed_memory(not prepared.problem.tiled)
     return run_watched(
         lambda show, stop: run(prepared, callbacks=[show], should_stop=stop),
         prepared.problem.levels,
