@@ -32,7 +32,7 @@ LEAST_HISTORY = 3
 """Curvature pairs below which L-BFGS is not worth its name."""
 KEPT = 1.2
 """What a process holds at most over what it uses at a time, where it keeps what it frees."""
-KEPT_BY_TILES = 150 * 10**6
+KEPT_BY_TILES = 330 * 10**6
 """Bytes beyond what is used at a time, where arrays above 32 MB are given back."""
 PIXEL_COPIES = 8
 """Pictures that losses of pixels, such as total variation, make of one."""
@@ -136,10 +136,10 @@ def plans(need: Need) -> Iterator[Plan]:
     ways = sorted(_ways(need, segments), key=lambda way: way.work)
     for pairs in _histories(need.optimizer):
         for way in ways:
-            pixels = PIXEL_COPIES * PICTURE_BYTES * prod(need.size)
+            at_work = max(way.bytes, PIXEL_COPIES * PICTURE_BYTES * prod(need.size))
             plan = Plan(
                 sides=way.sides,
-                bytes=way.bytes + need.held(pairs) + pixels + KEPT_BY_TILES,
+                bytes=at_work + need.held(pairs) + KEPT_BY_TILES,
                 history=pairs,
                 work=way.work,
             )

@@ -232,3 +232,25 @@ def test_what_cannot_be_tiled_says_so() -> None:
         TiledGradient(extractor, Objective([odd]), 32)
     with pytest.raises(UsageError, match="5 sides for a network in 4 parts"):
         TiledNetwork(extractor, ["relu5_1"], [32] * 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_seam(dtype: torch.dtype) -> None:
+    """Along borders of tiles the gradient is as large, beside that of the whole, as elsewhere."""
+    extractor = load_extractor("vgg-lite", dtype=dtype, pooling="average")
+    size, side = (256, 320), 64
+    loss = LayerwiseLoss(MomentStyleLoss(), dict.fromkeys(DEEP, 1.0))
+    style = extractor(picture(2, 200, 200, torch.float32), DEEP)
+    target = loss.prepare(loss.represent(style))
+    term = FeatureTerm(name="style", weight=1.0, loss=loss, targets=target)
+    (_, whole), (_, tiled) = both(extractor, [term], picture(0, *size, torch.float32), side)
+    border = torch.zeros(size, dtype=torch.bool)
+    for at in range(side, max(size), side):
+        border[at - 2 : at + 2] = True
+        border[:, at - 2 : at + 2] = True
+    magnitude = (tiled.abs() / whole.abs().mean()).mean((0, 1))
+    direct = (whole.abs() / whole.abs().mean()).mean((0, 1))
+    along = magnitude[border].mean() / direct[border].mean()
+    elsewhere = magnitude[~border].mean() / direct[~border].mean()
+    assert (along / elsewhere).item() == pytest.approx(1, abs=0.02)
+    assert (tiled - whole)[..., border].norm() < 0.05 * whole[..., border].norm()
