@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := out/chelsea+flow_field.png
 
-.PHONY: demo test lint bench bench-visualize bench-batch distill clean
+.PHONY: demo test lint bench bench-visualize bench-batch bench-gradients bench-race distill clean
 
 demo: $(READY)  ## Paint a cat in the manner of a night sky; prints where the picture is.
 	@mkdir -p out
@@ -28,6 +28,12 @@ bench-visualize: $(READY)  ## The same for feature visualization.
 
 bench-batch: $(READY)  ## The same for folders of pictures.
 	$(BIN)/python benchmarks/batch.py
+
+bench-gradients: $(READY)  ## Time and memory of a gradient as pictures grow.
+	$(BIN)/python benchmarks/gradients.py
+
+bench-race: $(READY)  ## How soon a peer's loss is reached.
+	$(BIN)/python benchmarks/race.py
 
 # Such as: make distill TEACHER=vgg19-caffe.safetensors DATA="photos/ textures.tar"
 OUT ?= out/vgg-lite.safetensors

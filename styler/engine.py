@@ -26,6 +26,8 @@ MAX_RECOVERIES = 3
 """Non-finite evaluations in a row before the engine gives up."""
 SLOWER = 0.5
 """Factor on the step size after a non-finite evaluation."""
+FLAT_STEPS = 10
+"""Steps over which the loss is averaged to see whether it still falls."""
 GPU_LOG_EVERY = 10
 """Steps between two looks at a GPU's numbers; each look makes the processor wait for it."""
 
@@ -111,7 +113,7 @@ class RunResult:
     Args:
         image: (B, 3, H, W) in [0, 1], at the size of the last scale reached.
         done: steps taken.
-        planned: steps planned.
+        planned: steps planned, but for those that a flat loss made needless.
         evaluations: gradients computed.
         recoveries: how often a non-finite evaluation was undone.
         trace: one entry per logged step: steps done, total, losses by name.
@@ -162,9 +164,11 @@ class _Run:
         callbacks: Sequence[Callback],
         should_stop: Callable[[int], bool] | None,
         between: Between | None,
+        flat: float,
     ) -> None:
         self.levels = levels
         self.config = config
+        self.flat = flat
         self.callbacks = callbacks
         self.should_stop = should_stop or (lambda _: False)
         self.between = between
@@ -207,7 +211,21 @@ class _Run:
             going = self._go_on()
             if self.should_stop(self.done) or not going:
                 return False
+            if index and self._is_flat(step):
+                self.planned -= level.steps - step
+                break
         return True
+
+    def _is_flat(self, step: int) -> bool:
+        """Whether the last steps of this scale have lowered the loss by too little."""
+        if not self.flat or step < 2 * FLAT_STEPS:
+            return False
+        now, before = self.done - FLAT_STEPS, self.done - 2 * FLAT_STEPS
+        late = [total for done, total, _ in self.trace if done > now]
+        early = [total for done, total, _ in self.trace if before < done <= now]
+        if not late or not early:
+            return False
+        return sum(late) / len(late) > (1 - self.flat) * sum(early) / len(early)
 
     def _go_on(self) -> bool:
         """Let pictures come and go, if anyone wants them to."""
@@ -308,6 +326,7 @@ def run_levels(
     callbacks: Sequence[Callback] = (),
     should_stop: Callable[[int], bool] | None = None,
     between: Between | None = None,
+    flat: float = 0.0,
 ) -> RunResult:
     """Optimise a picture through a schedule of scales.
 
@@ -321,6 +340,8 @@ def run_levels(
         should_stop: asked after each step with the number of steps done; True ends the run.
         between: called after each step with the optimiser; what it gives is gone on with, so that
             pictures of a batch may leave it and others take their places. None ends the run.
+        flat: a scale after the first ends once the mean loss of `FLAT_STEPS` steps is lower than
+            that of as many before by less than this share; 0 takes all steps.
 
     Returns:
         The picture and how it was reached. A KeyboardInterrupt ends the run like `should_stop`.
@@ -328,7 +349,7 @@ def run_levels(
     Raises:
         DivergedError: the loss stayed non-finite although the step size was lowered.
     """
-    run = _Run(levels, config, callbacks, should_stop, between)
+    run = _Run(levels, config, callbacks, should_stop, between, flat)
     run.stepper = make_stepper(parameter, config)
     try:
         for index, level in enumerate(levels):

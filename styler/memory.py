@@ -135,7 +135,7 @@ def too_large(extractor: Extractor, size: Size, need: int, have: int, side: int)
     height, width = size
     return DeviceError(
         f"{width}×{height} with {extractor.name} needs about {need / 1e9:.1f} GB of memory, "
-        f"{have / 1e9:.1f} GB are free",
+        f"{have / 1e9:.1f} GB can be had",
         f"--size {side} fits"
         + ("" if extractor.name == "vgg-lite" else ", and --backbone vgg-lite needs less"),
     )

@@ -154,7 +154,8 @@ class Problem:
         self.style_layers = {named(k): v for k, v in config.style.layers.items() if v}
 
         self.levels = self._fitting(plan_levels(_size(content), config.schedule))
-        self.plans = [self._plan(level) for level in self.levels]
+        # The finest first: what does not fit is refused by its size.
+        self.plans = [self._plan(level) for level in reversed(self.levels)][::-1]
 
     def _plan(self, level: Level) -> Plan:
         """How the gradient of a scale is worked out."""
@@ -231,6 +232,7 @@ class Problem:
                 replace(config.optimizer, history=min(plan.history for plan in self.plans)),
                 callbacks=callbacks,
                 should_stop=should_stop,
+                flat=config.schedule.flat,
             )
         size = output_size(_size(self.content), config.schedule)
         return TransferResult(

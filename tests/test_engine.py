@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from styler.config import OptimizerConfig
-from styler.engine import RunResult, StepEvent, run_levels
+from styler.engine import FLAT_STEPS, RunResult, StepEvent, run_levels
 from styler.errors import DivergedError
 from styler.objective import Evaluation, ImageTerm, Objective
 from styler.params import ImageParameter, PixelImage
@@ -220,3 +220,26 @@ def test_the_same_run_gives_the_same_bits() -> None:
     levels = [Level(size=(8, 8), steps=10), Level(size=(16, 16), steps=10)]
     one, two = (run(OptimizerConfig(), levels).image for _ in range(2))
     assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("flat", [0.0, 0.05])
+def test_a_scale_ends_once_its_loss_is_flat(flat: float) -> None:
+    levels = [Level(size=(8, 8), steps=60), Level(size=(16, 16), steps=500)]
+    planned: list[int] = []
+    result = run_levels(
+        PixelImage(torch.full((1, 3, 8, 8), 0.5)),
+        levels,
+        # What is left in the end, 0.01, cannot be lowered.
+        lambda level: Descent(lambda image: 0.01 + distance(level.size)(image)),
+        OptimizerConfig(),
+        callbacks=[lambda step: planned.append(step.planned)],
+        flat=flat,
+    )
+    assert not result.stopped
+    assert result.done == result.planned == len(planned)
+    assert planned[0] == 560
+    if flat:
+        assert 60 + 2 * FLAT_STEPS <= result.done < 200
+        assert [done for done, _, _ in result.trace] == list(range(1, result.done + 1))
+    else:
+        assert result.done == 560

@@ -96,6 +96,9 @@ class ScheduleConfig:
     """at most so many scales; None: as many as fit above `min_side`"""
     steps: tuple[Steps, ...] = (150, 120, 80, 60, 40)
     """steps per scale, coarse to fine; the last number serves all further scales"""
+    flat: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    """a scale after the first ends once ten steps have lowered the loss by less than this share;
+    0 takes all steps"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import torch
 from cli_desk import TINY, Desk
 from PIL import Image
 
+from styler.errors import ExitCode
 from styler.images import read_picture
 
 
@@ -96,8 +97,8 @@ def test_one_command_does_not_change_the_next(desk: Desk) -> None:
 
 def test_a_dry_run_plans_and_writes_nothing(desk: Desk) -> None:
     ran = desk.transfer("--dry-run", "--steps", "7", "--style-layers", "r41")
-    scale, size, steps, memory = ran.out.splitlines()[1].split()[:4]
-    assert (scale, size, steps) == ("1", "48×36", "7")
+    scale, size, steps, tiles, memory = ran.out.splitlines()[1].split()[:5]
+    assert (scale, size, steps, tiles) == ("1", "48×36", "7", "none")
     assert float(memory) > 0
     assert "output cat+waves.png" in ran.out
     assert desk.files() == {"cat.png", "waves.png"}
@@ -105,6 +106,24 @@ def test_a_dry_run_plans_and_writes_nothing(desk: Desk) -> None:
     events = [json.loads(line) for line in desk.transfer("-n", "--json").out.splitlines()]
     assert [event["event"] for event in events] == ["start", "plan"]
     assert events[1]["seconds"] > 0
+
+
+def test_a_plan_keeps_to_the_memory_it_is_given(desk: Desk) -> None:
+    size = ("--size", "2048", "--steps", "1", "--plan", "--precision", "fp32")
+    whole = desk.transfer(*size, "--max-memory", "64GiB").out.splitlines()[-3].split()
+    tiled = desk.transfer(*size, "--max-memory", "1.5GB").out.splitlines()[-3].split()
+    assert whole[1] == tiled[1] == "2048×1536"
+    assert whole[3] == "none"
+    assert int(tiled[3]) < 2048
+    assert float(tiled[4].replace(",", "")) < 1500 < float(whole[4].replace(",", ""))
+
+    ran = desk.transfer("--max-memory", "much")
+    assert ran.code == ExitCode.CONFIG
+    assert "--max-memory much is no amount of memory" in ran.err
+    ran = desk.transfer("--size", "4096", "--steps", "1", "--max-memory", "100MB", "--plan")
+    assert ran.code == ExitCode.DEVICE
+    assert "4096×3072 with vgg-lite needs about" in ran.err
+    assert desk.files() == {"cat.png", "waves.png"}
 
 
 def test_no_steps_give_the_content_with_a_recipe(desk: Desk) -> None:
