@@ -21,7 +21,7 @@ from styler.presets import load_preset
 from styler.processes import keep_freed_memory
 from styler.transfer import Problem
 
-SCHEDULE = {"scales": 3, "steps": [150, 100, 150]}
+SCHEDULE = {"scales": 3, "steps": [300, 200, 60]}
 LOOK_EVERY = 5
 """Steps at the full size between two pictures that are judged."""
 
@@ -31,7 +31,6 @@ def configured(weights: str, side: int, **more: object) -> TransferConfig:
     recipe = {
         "backbone": {"weights": weights},
         "init": {"kind": "content"},
-        "optimizer": {"history": 20},
         "schedule": {"size": side, **SCHEDULE},
         **more,
     }

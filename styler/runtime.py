@@ -85,11 +85,22 @@ def device_name(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
+class _Sharing:
+    """Of this process's devices, as torch's number of threads is of its processors."""
+
+    processes = 1
+
+
+def share_memory(processes: int) -> None:
+    """Say that so many processes, this one among them, compute on a device side by side."""
+    _Sharing.processes = processes
+
+
 def free_memory(device: torch.device) -> int:
-    """Bytes that a computation on the device can still take."""
+    """Bytes that a computation on the device can still take; see `share_memory`."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+        return int(torch.cuda.mem_get_info(device)[0]) // _Sharing.processes
+    return int(psutil.virtual_memory().available) // _Sharing.processes
 
 
 @contextmanager

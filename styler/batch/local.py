@@ -18,6 +18,7 @@ from styler.batch.journal import Journal
 from styler.batch.owners import owner_name, release_of_the_dead
 from styler.batch.work import Worker, WorkOrder
 from styler.errors import ExitCode, OutputError, StylerError
+from styler.runtime import share_memory
 
 RESPAWNS = 3
 """Times that a worker which died is started anew; more would be a loop of crashes."""
@@ -92,7 +93,8 @@ class _Pool:
         threads = (
             max(1, (os.cpu_count() or 1) // self.devices.count("cpu")) if device == "cpu" else 0
         )
-        arguments = (self.order, device, threads, self.told, self.halt)
+        sharers = self.devices.count(device)
+        arguments = (self.order, device, threads, sharers, self.told, self.halt)
         process = self.context.Process(target=_process, args=arguments, daemon=True)
         process.start()
         self.running[process] = device
@@ -149,6 +151,7 @@ def _process(
     order: WorkOrder,
     device: str,
     threads: int,
+    sharers: int,
     told: Queue[Any],
     halt: Event,
 ) -> None:
@@ -158,6 +161,7 @@ def _process(
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to hear
+    share_memory(sharers)
     if threads:
         torch.set_num_threads(threads)
     config = order.resolved.config

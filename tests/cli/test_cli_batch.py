@@ -96,6 +96,28 @@ def test_one_bad_file_is_told_and_the_exit_code_is_9(studio: Desk) -> None:
     assert studio(*batch(studio)).code == 0
 
 
+def test_a_folder_as_found_on_a_real_disk(studio: Desk) -> None:
+    photos = studio.folder / "photos"
+    (photos / "éte 2024").mkdir()
+    paint(photos / "éte 2024" / "a.png", 5)  # the same name as above
+    paint(photos / "éte 2024" / "日本 .JPEG", 6)
+    (photos / "éte 2024" / "back").symlink_to(photos, target_is_directory=True)
+    (photos / "empty.png").touch()
+    (photos / "text.jpg").write_text("not a picture")
+    (photos / "notes.txt").write_text("not meant to be one")
+    ran = studio(*batch(studio, "--json"))
+    assert ran.code == 9, ran.err
+    assert outputs(studio.folder / "out") == ALL | {
+        f"éte 2024/{name}+{style}.png" for name in ("a", "日本 ") for style in "xy"
+    }
+    events = [json.loads(line) for line in ran.out.splitlines() if line.startswith("{")]
+    failed = {e["key"]: e["message"] for e in events if e["event"] == "failed"}
+    assert set(failed) == {f"{name}+{s}.png" for name in ("empty", "text") for s in "xy"}
+    assert all("is empty" in m or "no picture" in m for m in failed.values()), failed
+    assert events[-1]["event"] == "summary"
+    assert (events[-1]["done"], events[-1]["failed"]) == (10, 4)
+
+
 def test_failures_are_tried_again_when_asked(studio: Desk) -> None:
     (studio.folder / "photos" / "text.jpg").write_text("no picture")
     studio(*batch(studio))
