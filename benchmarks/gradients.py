@@ -83,7 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: list[dict[str, Any]] = []
     for line in lines(given.sizes, given.network, precision):
         with console.status(f"{line.name} {line.network} {line.side} px"):
-            found.append({**asdict(line), **measure(line)})
+            try:
+                found.append({**asdict(line), **measure(line)})
+            except SystemExit as error:  # the others are worth showing all the same
+                console.print(f"{line.name}, {line.side} px: {error}", style="red")
     sheets = [Sheet(keys={}, columns=COLUMNS, lines=cells(found))]
     notes = [f"{given.network} in {precision} unless the line says otherwise."]
     show(sheets, machine, console, notes=notes)
@@ -123,7 +126,13 @@ def lines(sizes: Sequence[int], network: str, precision: str) -> list[Line]:
     gigabyte = 10**9
     found += [
         Line(name="tiles", network=network, side=middle, precision=precision, memory=gigabyte),
-        Line(name="tiles", network=network, side=middle, precision=precision, memory=gigabyte // 2),
+        Line(
+            name="tiles",
+            network=network,
+            side=middle,
+            precision=precision,
+            memory=7 * gigabyte // 10,
+        ),
         Line(name="fp32", network=network, side=middle // 2, precision="fp32"),
         Line(
             name="L-BFGS",
@@ -140,7 +149,7 @@ def lines(sizes: Sequence[int], network: str, precision: str) -> list[Line]:
             network="vgg-lite",
             side=2 * middle,
             precision=precision,
-            memory=gigabyte,
+            memory=3 * gigabyte // 2,
             steps=3,
         ),
     ]
