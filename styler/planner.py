@@ -103,6 +103,10 @@ def plan_gradient(need: Need, memory: int) -> Plan:
     Raises:
         DeviceError: nothing fits; it says which side would.
     """
+    held = need.held(_histories(need.optimizer)[-1])
+    if held > MARGIN * memory:  # no use in counting the tiles of such a picture
+        side = _fitting_side(need, held, memory)
+        raise too_large(need.extractor, need.size, held, memory, side)
     best: Plan | None = None
     for plan in plans(need):
         if plan.bytes <= MARGIN * memory:

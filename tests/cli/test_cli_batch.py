@@ -113,7 +113,7 @@ def test_a_folder_as_found_on_a_real_disk(studio: Desk) -> None:
     events = [json.loads(line) for line in ran.out.splitlines() if line.startswith("{")]
     failed = {e["key"]: e["message"] for e in events if e["event"] == "failed"}
     assert set(failed) == {f"{name}+{s}.png" for name in ("empty", "text") for s in "xy"}
-    assert all("is empty" in m or "no picture" in m for m in failed.values()), failed
+    assert all("the file is empty" in m or "a text file" in m for m in failed.values()), failed
     assert events[-1]["event"] == "summary"
     assert (events[-1]["done"], events[-1]["failed"]) == (10, 4)
 
