@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
 from math import prod
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -213,7 +213,7 @@ def tile_cost(extractor: Extractor, segment: Segment, size: Size, side: int) -> 
         size: of its input.
         side: of its tiles.
     """
-    needed = {*segment.layers, *([segment.output] if segment.output else [])}
+    needed = segment.needed
     largest = max(
         (
             (tile.y.to - tile.y.from_, tile.x.to - tile.x.from_)
@@ -235,7 +235,7 @@ def content_bytes(extractor: Extractor, layers: Collection[str], size: Size) -> 
     return sum(
         extractor.dtype.itemsize
         * extractor.channels(layer)
-        * reduce(lambda total, side: total * (side // extractor.stride(layer)), size, 1)
+        * prod(side // extractor.stride(layer) for side in size)
         for layer in layers
     )
 
@@ -250,11 +250,18 @@ def measured_bytes(extractor: Extractor, layers: Collection[str]) -> float:
         extractor: the network.
         layers: canonical names of those that are read.
     """
-    least = max((extractor.minimum_side(layer) for layer in layers), default=1)
-    small = max(least, LEAST_SIDE)
-    areas = [small**2, (2 * small) ** 2]
-    kept = [_kept(extractor, layers, side) for side in (small, 2 * small)]
-    return max(0.0, (kept[1] - kept[0]) / (areas[1] - areas[0]))
+    known = _measured.setdefault(extractor, {})
+    wanted = frozenset(layers)
+    if wanted not in known:
+        least = max((extractor.minimum_side(layer) for layer in wanted), default=1)
+        small = max(least, LEAST_SIDE)
+        kept = [_kept(extractor, wanted, side) for side in (small, 2 * small)]
+        known[wanted] = max(0.0, (kept[1] - kept[0]) / ((2 * small) ** 2 - small**2))
+    return known[wanted]
+
+
+_measured: WeakKeyDictionary[Extractor, dict[frozenset[str], float]] = WeakKeyDictionary()
+"""What `measured_bytes` has found: each scale of a picture asks for it."""
 
 
 def _kept(extractor: Extractor, layers: Collection[str], side: int) -> int:

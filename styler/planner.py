@@ -245,7 +245,7 @@ def _sizes(segments: Sequence[Segment], size: Size) -> Iterator[Size]:
 
 def _shown(segment: Segment, size: Size, side: int) -> float:
     """What the network is shown of a map, tiles with their margins, over the map."""
-    y, x = segment.reach(_needed(segment))
+    y, x = segment.reach(segment.needed)
     height = sum(span.to - span.from_ for span in spans(size[0], side, y))
     width = sum(span.to - span.from_ for span in spans(size[1], side, x))
     return height * width / prod(size)
@@ -266,7 +266,7 @@ def _macs(segments: Sequence[Segment]) -> list[float]:
 
 def _side(need: Need, segment: Segment, size: Size, working: int, each: float | None = None) -> int:
     """The largest tile that takes no more than so many bytes, or `each` for a position."""
-    reach = segment.reach(_needed(segment))
+    reach = segment.reach(segment.needed)
     grid = max(axis.grid for axis in reach)
     margin = max(axis.before + axis.after for axis in reach)
     if each is None:
@@ -274,7 +274,3 @@ def _side(need: Need, segment: Segment, size: Size, working: int, each: float | 
         each = tile_cost(need.extractor, segment, (sample, sample), sample).backward / sample**2
     side = isqrt(int(working / max(each, 1.0))) - margin
     return max(grid, min(side, max(size)) // grid * grid)
-
-
-def _needed(segment: Segment) -> set[str]:
-    return {*segment.layers, *([segment.output] if segment.output else [])}

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -63,7 +64,6 @@ class TiledNetwork:
     def __init__(
         self, extractor: Extractor, layers: Collection[str], sides: Sequence[int] | int
     ) -> None:
-        self.extractor = extractor
         self.segments = extractor.segments(layers)
         if isinstance(sides, int):
             sides = uniform(self.segments, sides)
@@ -86,7 +86,7 @@ class TiledNetwork:
         self._inputs = [image]
         for number, segment in enumerate(self.segments[: len(self.sides)]):
             own = [layer for layer in segment.layers if layer in layers]
-            needed = list(dict.fromkeys([*own, *_output(segment)]))
+            needed = [name for name in segment.needed if name in own or name == segment.output]
             if not needed:
                 continue
             for tile, found in self._tiles(number, needed):
@@ -105,11 +105,10 @@ class TiledNetwork:
         assert value is not None  # the part before has made it
         value = self._inputs[len(self.sides)] = value.detach().requires_grad_()
         for segment in self.segments[len(self.sides) :]:
-            needed = list(dict.fromkeys([*segment.layers, *_output(segment)]))
             with torch.enable_grad():
-                found = segment.run(value, needed)
+                found = segment.run(value, segment.needed)
             self._whole.update({layer: found[layer] for layer in segment.layers})
-            value = found[needed[-1]]
+            value = found[segment.needed[-1]]
         for layer, features in self._whole.items():
             if layer in layers:
                 yield _whole_piece(layer, features)
@@ -128,12 +127,12 @@ class TiledNetwork:
             segment, whole = self.segments[number], self._inputs[number]
             assert whole is not None  # `forward` has made it, and nobody has used it yet
             below = torch.zeros_like(whole)
-            needed = list(dict.fromkeys([*segment.layers, *_output(segment)]))
-            for tile in tiles(_size(whole), self.sides[number], segment.reach(needed)):
+            reach = segment.reach(segment.needed)
+            for tile in tiles(_size(whole), self.sides[number], reach):
                 shown = (..., tile.y.shown, tile.x.shown)
                 start = whole[shown].detach().requires_grad_()
                 with torch.enable_grad():
-                    found = segment.run(start, needed)
+                    found = segment.run(start, segment.needed)
                 gradients = _gradients(segment, tile, found, slope, above)
                 (back,) = torch.autograd.grad(list(gradients), [start], list(gradients.values()))
                 below[shown] += back
@@ -163,22 +162,17 @@ class TiledNetwork:
 
     def _keep(self, segment: Segment, tile: Tile, shown: Tensor) -> None:
         """Put a tile of a part's output where the next part finds it."""
-        piece = _piece(segment, str(segment.output), tile, shown)
+        layer = str(segment.output)
         number = self.segments.index(segment)
         if len(self._inputs) == number + 1:
             whole = self._inputs[number]
             assert whole is not None  # it is being shown
             height, width = (segment.side(side) for side in _size(whole))
-            batch, channels = piece.features.shape[:2]
-            empty = piece.features.new_empty((batch, channels, height, width))
+            empty = shown.new_empty((*shown.shape[:2], height, width))
             self._inputs.append(empty.contiguous(memory_format=torch.channels_last))
         target = self._inputs[number + 1]
         assert target is not None  # just made
-        target[..., piece.rows, piece.columns] = piece.features
-
-
-def _output(segment: Segment) -> list[str]:
-    return [segment.output] if segment.output else []
+        target[_place(segment, layer, tile)] = _own(segment, layer, tile, shown)
 
 
 def _whole_piece(layer: str, features: Tensor) -> Piece:
@@ -217,10 +211,10 @@ def _gradients(
     if segment.output:
         assert above is not None  # a part with an output is not the last
         output = found[segment.output]
-        place = _piece(segment, segment.output, tile, output)
-        gradient = gradients.setdefault(output, torch.zeros_like(output))
-        own = _own(segment, segment.output, tile, gradient)
-        own += above[..., place.rows, place.columns]
+        if output not in gradients:
+            gradients[output] = torch.zeros_like(output)
+        own = _own(segment, segment.output, tile, gradients[output])
+        own += above[_place(segment, segment.output, tile)]
     return gradients
 
 
@@ -231,15 +225,21 @@ def _own(segment: Segment, layer: str, tile: Tile, shown: Tensor) -> Tensor:
 
 
 def _piece(segment: Segment, layer: str, tile: Tile, shown: Tensor) -> Piece:
-    field = segment.fields[layer]
     own = _own(segment, layer, tile, shown.detach())
+    _, rows, columns = _place(segment, layer, tile)
     return Piece(
         layer=layer,
         # Losses read the features of a whole network without a copy; so shall those of a tile.
         features=own.contiguous(memory_format=torch.channels_last),
-        rows=tile.y.own(field.y.jump),
-        columns=tile.x.own(field.x.jump),
+        rows=rows,
+        columns=columns,
     )
+
+
+def _place(segment: Segment, layer: str, tile: Tile) -> tuple[EllipsisType, slice, slice]:
+    """Where the tile's own units are in the whole layer."""
+    field = segment.fields[layer]
+    return ..., tile.y.own(field.y.jump), tile.x.own(field.x.jump)
 
 
 def _size(whole: Tensor) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from styler.engine import DirectGradient
 from styler.errors import ConfigError, UsageError
 from styler.features import Extractor, extractor_of, load_extractor
+from styler.features.base import Pooling
 from styler.losses import (
     ContentLoss,
     FeatureLoss,
@@ -118,9 +119,9 @@ def assert_equal(
     pooling=st.sampled_from(["max", "average"]),
 )
 def test_equal_to_direct(
-    height: int, width: int, side: int, kind: str, depth: int, masked: bool, pooling: str
+    height: int, width: int, side: int, kind: str, depth: int, masked: bool, pooling: Pooling
 ) -> None:
-    extractor = load_extractor("vgg-lite", dtype=torch.float64, pooling=pooling)  # type: ignore[arg-type]
+    extractor = load_extractor("vgg-lite", dtype=torch.float64, pooling=pooling)
     size = (height, width)
     terms: list[Term] = [
         style_term(extractor, STYLES[kind], DEEP[:depth], size, masked=masked),
@@ -143,8 +144,8 @@ def test_equal_to_direct_in_float32(kind: str, size: tuple[int, int], side: int)
 
 @pytest.mark.parametrize("sides", [[40], [40, 12], [200, 9, 5], [33, 8, 4, 2], []])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_the_last_parts_may_be_run_whole(sides: list[int], pooling: str) -> None:
-    extractor = load_extractor("vgg-lite", dtype=torch.float64, pooling=pooling)  # type: ignore[arg-type]
+def test_the_last_parts_may_be_run_whole(sides: list[int], pooling: Pooling) -> None:
+    extractor = load_extractor("vgg-lite", dtype=torch.float64, pooling=pooling)
     size = (101, 130)
     terms: list[Term] = [
         style_term(extractor, MomentStyleLoss(), (*DEEP, "pool3"), size, masked=True),

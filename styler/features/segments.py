@@ -33,6 +33,11 @@ class Segment:
     run: Callable[[Tensor, Sequence[str]], Mapping[str, Tensor]]
     ops: Sequence[Op] = ()
 
+    @property
+    def needed(self) -> list[str]:
+        """All that is wanted of it: `layers`, and `output` last where there is one."""
+        return list(dict.fromkeys([*self.layers, *([self.output] if self.output else [])]))
+
     def reach(self, layers: Collection[str]) -> tuple[Reach, Reach]:
         """How far beyond a tile its units see, along the height and the width.
 
