@@ -39,9 +39,8 @@ import prepare
 from machine import look_at_machine
 from PIL import Image
 from prepare import NEURAL_STYLE, ROOT
-from report import Sheet, Spread, save_json, show, spread, update_document
-from rich.console import Console
-from transfer import TABLE_WIDTH, count
+from report import Sheet, Spread, save_json, show, spread, terminal, update_document
+from transfer import count
 
 STYLER = (sys.executable, "-m", "styler")
 COLUMNS = ("program", "network", "pictures", "s/picture", "per minute", "over loop", "over peer")
@@ -108,8 +107,7 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, show, save."""
     given = parse(arguments)
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)  # rather overlong lines than cut numbers
+    console = terminal()
     peer = prepare.install_peer(NEURAL_STYLE)
     machine = look_at_machine()
     with tempfile.TemporaryDirectory(prefix="styler-bench-") as name:

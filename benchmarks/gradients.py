@@ -29,9 +29,7 @@ from typing import Any
 
 import prepare
 from machine import look_at_machine
-from report import Sheet, show, update_document
-from rich.console import Console
-from transfer import TABLE_WIDTH
+from report import Sheet, show, terminal, update_document
 
 WORKER = Path(__file__).with_name("gradient_worker.py")
 COLUMNS = (
@@ -76,8 +74,7 @@ class Line:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, show, save."""
     given = parse(arguments)
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)
+    console = terminal()
     machine = look_at_machine()
     precision = "bf16" if machine.bf16 else "fp32"
     found: list[dict[str, Any]] = []

@@ -27,9 +27,8 @@ from typing import Any
 import prepare
 from machine import look_at_machine
 from prepare import NEURAL_STYLE, Pictures
-from report import Sheet, show, update_document
-from rich.console import Console
-from transfer import TABLE_WIDTH, count
+from report import Sheet, show, terminal, update_document
+from transfer import count
 
 RACER = Path(__file__).with_name("racer.py")
 COLUMNS = ("program", "iterations", "seconds", "loss", "over peer")
@@ -38,8 +37,7 @@ COLUMNS = ("program", "iterations", "seconds", "loss", "over peer")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Race, show, save."""
     given = parse(arguments)
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)
+    console = terminal()
     peer = prepare.install_peer(NEURAL_STYLE)
     machine = look_at_machine()
     with tempfile.TemporaryDirectory(prefix="styler-race-") as name:

@@ -13,6 +13,16 @@ from machine import Machine
 from rich.console import Console
 from rich.table import Table
 
+TABLE_WIDTH = 120
+"""Columns of a terminal that most tables need."""
+
+
+def terminal(width: int = TABLE_WIDTH) -> Console:
+    """Where to show tables: rather overlong lines than cut numbers."""
+    console = Console()
+    console.width = max(console.width, width)
+    return console
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:

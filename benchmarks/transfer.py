@@ -50,11 +50,9 @@ import prepare
 from machine import Machine, look_at_machine
 from measure import EXTRA, Run, measure
 from prepare import NEURAL_STYLE, Pictures
-from report import save_json, show, update_document
-from rich.console import Console
+from report import save_json, show, terminal, update_document
 from rows import PEER, Case, Program, Row, doubts, sheets, summarise_case
 
-TABLE_WIDTH = 120
 OPTIMIZERS = ("adam", "lbfgs")
 RANDOM_WEIGHTS = (
     "No weights of VGG-19 are at hand: both programs ran with the same random ones, on whose "
@@ -84,8 +82,7 @@ class Inputs:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, show, save."""
     given = parse(arguments)
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)  # rather overlong lines than cut numbers
+    console = terminal()
     peer = prepare.install_peer(NEURAL_STYLE)
     machine = look_at_machine()
     competitors = programs(machine)

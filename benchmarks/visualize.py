@@ -55,8 +55,7 @@ from pathlib import Path
 import prepare
 from machine import Machine, look_at_machine
 from prepare import LUCENT
-from report import save_json, show, update_document
-from rich.console import Console
+from report import save_json, show, terminal, update_document
 from sessions import Session
 from subjects import STEPS, SUBJECTS, Subject
 from unit_rows import PEER, Measured, Row, Way, row_of, sheets
@@ -91,8 +90,7 @@ class Inputs:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, show, save."""
     given = parse(arguments)
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)  # rather overlong lines than cut numbers
+    console = terminal(TABLE_WIDTH)
     peer = prepare.install_peer(LUCENT)
     machine = look_at_machine()
     rows: list[Row] = []

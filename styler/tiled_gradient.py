@@ -80,13 +80,12 @@ class TiledGradient:
 
     def __call__(self, parameter: ImageParameter) -> Evaluation:
         """Two passes of the network; see `styler.engine.Gradient`."""
-        parameter.raw.grad = None
         image = parameter.image()
         seen = image.detach()
         self.values = {term.name: seen.new_zeros(()) for term in self.objective.terms}
         gradient = torch.zeros_like(seen) if self.network is None else self._features(seen)
         self._add_pixels(seen, gradient)
-        image.backward(gradient)  # type: ignore[no-untyped-call]
+        (parameter.raw.grad,) = torch.autograd.grad(image, [parameter.raw], gradient)
         weighted = [term.weight * self.values[term.name] for term in self.objective.terms]
         return Evaluation(torch.stack(weighted).sum(), self.values)
 
