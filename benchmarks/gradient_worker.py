@@ -55,7 +55,7 @@ def main(line: dict[str, Any]) -> None:
     small = torch.rand(1, 3, 128, 128, generator=generator)
     Problem(small, style, settings(line, 128, 2, 0), extractor).solve()  # warms up
     problem = Problem(content, style, config, extractor)
-    keep_freed_memory(not problem.tiled)  # as the commands do
+    keep_freed_memory(problem.keeps_freed_memory)  # as the commands do
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
     before = memory("VmRSS")

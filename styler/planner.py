@@ -34,6 +34,8 @@ KEPT = 1.2
 """What a process holds at most over what it uses at a time, where it keeps what it frees."""
 KEPT_BY_TILES = 330 * 10**6
 """Bytes beyond what is used at a time, where arrays above 32 MB are given back."""
+KEPT_OF_TILES = (1.36, 120 * 10**6)
+"""What it holds where it keeps what tiles of many sizes free: so many times, and so much more."""
 PIXEL_COPIES = 8
 """Pictures that losses of pixels, such as total variation, make of one."""
 SECOND = 1.5
@@ -53,12 +55,15 @@ class Plan:
             0 where it cannot.
         history: curvature pairs that L-BFGS keeps.
         work: arithmetic of a gradient, over that of the whole picture at once.
+        keeps: whether `bytes` counts with a process that keeps what it frees, which is faster; see
+            `styler.processes`.
     """
 
     sides: tuple[int, ...]
     bytes: int
     history: int
     work: float = 1.0
+    keeps: bool = True
 
     @property
     def tiled(self) -> bool:
@@ -110,12 +115,21 @@ def plan_gradient(need: Need, memory: int) -> Plan:
     best: Plan | None = None
     for plan in plans(need):
         if plan.bytes <= MARGIN * memory:
-            return plan
+            return _keeping(plan, memory)
         if best is None or plan.bytes < best.bytes:
             best = plan
     assert best is not None  # there is always the whole picture
     side = _fitting_side(need, best.bytes, memory)
     raise too_large(need.extractor, need.size, best.bytes, memory, side)
+
+
+def _keeping(plan: Plan, memory: int) -> Plan:
+    """The same plan with freed memory kept, where there is enough."""
+    factor, more = KEPT_OF_TILES
+    bytes_ = int(factor * (plan.bytes - KEPT_BY_TILES)) + more
+    if plan.keeps or bytes_ > MARGIN * memory:
+        return plan
+    return replace(plan, bytes=bytes_, keeps=True)
 
 
 def _fitting_side(need: Need, bytes_: int, memory: int) -> int:
@@ -146,6 +160,7 @@ def plans(need: Need) -> Iterator[Plan]:
                 bytes=at_work + need.held(pairs) + KEPT_BY_TILES,
                 history=pairs,
                 work=way.work,
+                keeps=False,
             )
             if plan.bytes < least.bytes:
                 least = plan

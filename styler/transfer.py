@@ -174,9 +174,9 @@ class Problem:
         )
 
     @property
-    def tiled(self) -> bool:
-        """Whether a scale is planned in tiles."""
-        return any(plan.tiled for plan in self.plans)
+    def keeps_freed_memory(self) -> bool:
+        """Whether all scales are planned for a process that keeps what it frees."""
+        return all(plan.keeps for plan in self.plans)
 
     def work(self) -> list[float]:
         """Relative cost of each scale: pixels times steps, and more for tiles."""

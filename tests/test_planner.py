@@ -43,6 +43,18 @@ def test_whole_where_it_fits_else_the_largest_tiles() -> None:
     assert chosen.bytes < whole.bytes / 2
 
 
+def test_freed_memory_is_kept_where_there_is_enough() -> None:
+    wanted = need((2048, 2048))
+    whole, first, *_ = plans(wanted)
+    assert whole.keeps
+    assert not first.keeps
+    short = plan_gradient(wanted, int(first.bytes / 0.89))
+    ample = plan_gradient(wanted, int(first.bytes / 0.89 * 1.4))
+    assert short == first
+    assert (ample.sides, ample.keeps) == (first.sides, True)
+    assert first.bytes < ample.bytes < 1.4 * first.bytes
+
+
 def test_what_does_not_fit_is_refused_with_a_side_that_does() -> None:
     wanted = need((40_000, 30_000))
     with pytest.raises(DeviceError, match=r"30000×40000 with vgg-lite needs about .* GB") as caught:

@@ -128,7 +128,7 @@ class Painter:
         """The picture and the seconds it took; None when it was stopped."""
         if self._halted.is_set():
             return None
-        keep_freed_memory(not prepared.problem.tiled)
+        keep_freed_memory(prepared.problem.keeps_freed_memory)
         started = time.monotonic()
         result = prepared.problem.solve(
             callbacks=[reports(lambda share: self._say("step", key, share=share))],

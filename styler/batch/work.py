@@ -182,7 +182,7 @@ class Worker:
 
         try:
             prepared = reading.result()
-            keep_freed_memory(not prepared.problem.tiled)
+            keep_freed_memory(prepared.problem.keeps_freed_memory)
             result = prepared.problem.solve(
                 callbacks=[reports(tell)], should_stop=lambda _: self.stop()
             )

@@ -54,7 +54,7 @@ def run_job(
     from styler.jobs import run
 
     prepared = _prepare(job, weights_sha256)
-    keep_freed_memory(not prepared.problem.tiled)
+    keep_freed_memory(prepared.problem.keeps_freed_memory)
     return run_watched(
         lambda show, stop: run(prepared, callbacks=[show], should_stop=stop),
         prepared.problem.levels,
