@@ -34,8 +34,10 @@ KEPT = 1.2
 """What a process holds at most over what it uses at a time, where it keeps what it frees."""
 KEPT_BY_TILES = 330 * 10**6
 """Bytes beyond what is used at a time, where arrays above 32 MB are given back."""
-KEPT_OF_TILES = (1.36, 120 * 10**6)
-"""What it holds where it keeps what tiles of many sizes free: so many times, and so much more."""
+KEPT_OF_TILES = 1.36
+"""What it holds over what is used, where it keeps what tiles of many sizes free."""
+KEPT_OF_PART = (135 * 10**6, 215 * 10**6)
+"""Bytes beyond that for the first part in tiles, and for each further one."""
 PIXEL_COPIES = 8
 """Pictures that losses of pixels, such as total variation, make of one."""
 SECOND = 1.5
@@ -125,8 +127,9 @@ def plan_gradient(need: Need, memory: int) -> Plan:
 
 def _keeping(plan: Plan, memory: int) -> Plan:
     """The same plan with freed memory kept, where there is enough."""
-    factor, more = KEPT_OF_TILES
-    bytes_ = int(factor * (plan.bytes - KEPT_BY_TILES)) + more
+    first, further = KEPT_OF_PART
+    more = first + further * (len(plan.sides) - 1)
+    bytes_ = int(KEPT_OF_TILES * (plan.bytes - KEPT_BY_TILES)) + more
     if plan.keeps or bytes_ > MARGIN * memory:
         return plan
     return replace(plan, bytes=bytes_, keeps=True)
