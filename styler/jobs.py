@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from styler.config import Resolved, TransferConfig
+from styler.config import Resolved, TransferConfig, numbered, setting_files
 from styler.engine import Callback
 from styler.features import Extractor
+from styler.guidance import Guidance
 from styler.images import Picture, read_picture
 from styler.network import extractor_for
+from styler.regions.assign import assign
+from styler.regions.read import check_selects, check_shape, mask_of
 from styler.report.provenance import style_names
 from styler.results import Finished, check_target, make_recipe, save, written_depth
 from styler.styles.cache import StyleCache
@@ -18,6 +21,7 @@ from styler.styles.choice import StyleChoice, is_style_file
 from styler.styles.file import StyleFile, read_style
 from styler.styles.network import with_network_of
 from styler.styles.source import PictureStyle, StyleShare, StyleSource
+from styler.texture import SIDE, blank, without_content
 from styler.transfer import Problem, TransferResult
 
 
@@ -26,18 +30,20 @@ class TransferJob:
     """What to make of which files.
 
     Args:
-        content: the content picture.
+        content: the content picture; None for a texture.
         styles: pictures or saved styles, at least one, with their shares.
         output: where the result goes.
         resolved: all settings.
+        canvas: (height, width) of a texture.
         overwrite: replace an existing output.
         bit_depth: 8 or 16; None takes the content's.
     """
 
-    content: Path
+    content: Path | None
     styles: tuple[StyleChoice, ...]
     output: Path
     resolved: Resolved[TransferConfig]
+    canvas: tuple[int, int] = (SIDE, SIDE)
     overwrite: bool = False
     bit_depth: int | None = None
 
@@ -48,16 +54,16 @@ class Prepared:
 
     Args:
         job: the job.
-        content: as read.
+        content: as read; None for a texture.
         styles: as read.
-        start: as read, when the settings name one.
+        named: pictures that the settings name, as read: see `styler.config.setting_files`.
         problem: ready to be solved.
     """
 
     job: TransferJob
-    content: Picture
+    content: Picture | None
     styles: tuple[Picture | StyleFile, ...]
-    start: Picture | None
+    named: Mapping[str, Picture]
     problem: Problem
 
 
@@ -83,37 +89,68 @@ def prepare(
         DeviceError: from the network.
     """
     config, names = job.resolved.config, style_names(len(job.styles))
-    image = config.init.image if config.init.kind == "image" else None
-    start_file = Path(image) if image else None
+    files = {name: Path(path) for name, path in setting_files(config).items()}
     check_target(
         job.output,
         {
             "content": job.content,
             **dict(zip(names, (style.path for style in job.styles), strict=True)),
-            "initial": start_file,
+            **files,
         },
         overwrite=job.overwrite,
         bit_depth=job.bit_depth,
     )
-    content = read_picture(job.content)
+    content = read_picture(job.content) if job.content else None
+    if content is None:
+        config = without_content(config, job.canvas)
     styles = tuple(_read(style.path) for style in job.styles)
-    start = read_picture(start_file) if start_file else None
+    named = {name: read_picture(path) for name, path in files.items()}
     config = with_network_of(config, [style for style in styles if isinstance(style, StyleFile)])
+    shares = [
+        StyleShare(source=_source(style, cache), weight=choice.weight)
+        for style, choice in zip(styles, job.styles, strict=True)
+    ]
+    pixels = content.pixels if content else blank(job.canvas)
+    guidance = _guidance(config, (pixels.shape[-2], pixels.shape[-1]), shares, named)
+    start = named.get("start")
     return Prepared(
         job=job,
         content=content,
         styles=styles,
-        start=start,
+        named=named,
         problem=Problem(
-            content.pixels,
-            [
-                StyleShare(source=_source(style, cache), weight=choice.weight)
-                for style, choice in zip(styles, job.styles, strict=True)
-            ],
+            pixels,
+            shares,
             config,
             load(config),
             start=start.pixels if start else None,
+            guidance=guidance,
         ),
+    )
+
+
+def _guidance(
+    config: TransferConfig,
+    size: tuple[int, int],
+    styles: Sequence[StyleShare],
+    named: Mapping[str, Picture],
+) -> Guidance:
+    """What masks and other pictures say."""
+    contents, parts = (
+        [named.get(name) for name in numbered(kind, paths)]
+        for kind, paths in (
+            ("content-mask", config.regions.content_masks),
+            ("style-mask", config.regions.style_masks),
+        )
+    )
+    protect, reference = named.get("protect"), named.get("color")
+    if protect is not None:
+        check_shape(protect.size, size, name=f"the mask {protect.path}", of="the content")
+        check_selects(mask_of(protect), f"the mask {protect.path}")
+    return Guidance(
+        regions=assign(size, styles, contents, parts) if contents or parts else (),
+        protect=None if protect is None else mask_of(protect),
+        reference=None if reference is None else reference.pixels,
     )
 
 
@@ -154,18 +191,18 @@ def finish(prepared: Prepared, result: TransferResult) -> Finished:
     Raises:
         OutputError: it cannot be written where it should be; its hint says where it is.
     """
-    job, image = prepared.job, result.image
+    job, image, content = prepared.job, result.image, prepared.content
     names = style_names(len(job.styles))
     recipe = make_recipe(
-        "transfer",
+        "transfer" if content else "texture",
         output=job.output,
         pictures={
-            "content": prepared.content,
+            "content": content,
             **dict(zip(names, prepared.styles, strict=True)),
-            "start": prepared.start,
+            **prepared.named,
         },
         size=(image.shape[-2], image.shape[-1]),
-        bit_depth=written_depth(job.output, job.bit_depth, prepared.content.bit_depth),
+        bit_depth=written_depth(job.output, job.bit_depth, content.bit_depth if content else 8),
         extractor=prepared.problem.extractor,
         run=result.run,
         resolved=job.resolved,
@@ -176,7 +213,7 @@ def finish(prepared: Prepared, result: TransferResult) -> Finished:
     notices = save(
         job.output,
         image,
-        like=prepared.content,
+        like=content,
         recipe=recipe,
         bit_depth=job.bit_depth,
         overwrite=job.overwrite,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from weakref import WeakKeyDictionary
 
@@ -13,6 +12,7 @@ import torch
 from styler.config import OptimizerConfig
 from styler.errors import DeviceError
 from styler.features import BACKBONES, Extractor
+from styler.features.ensemble import EnsembleExtractor
 from styler.features.network import Op, output_side, vgg_ops
 from styler.features.segments import Segment
 from styler.runtime import free_memory
@@ -61,29 +61,35 @@ def chain_cost(
         ops: the steps.
         size: of its input.
         layers: that losses read.
-        extractor: its precision and pooling.
+        extractor: its precision, pooling and padding.
     """
     item = extractor.dtype.itemsize
-    values, kept, read = [0], 0, 0
+    count = largest = neighbours = kept = read = 0
     for op in ops:
+        below, padded = count, 0
+        if op.kind == "conv" and extractor.padding != "zeros":
+            # The convolution keeps the padded copy, and what was padded is there beside it.
+            padded = op.in_channels * prod(side + 2 * op.padding for side in size)
+            kept += item * padded
         size = (output_side(op, size[0]), output_side(op, size[1]))
         count = op.out_channels * prod(size)
-        values.append(count)
+        largest = max(largest, count, padded)
+        neighbours = max(neighbours, below + padded + count)
         # A ReLU works in place on the convolution below it, so the two keep one array.
         if op.kind != "relu":
             kept += item * count
         if op.kind == "pool" and extractor.pooling == "max":
             kept += INDEX_BYTES * count
+        if op.kind == "pool" and extractor.pooling == "l2" and extractor.rescale_pooling:
+            kept += item * count  # the root itself, for its gradient
         if op.name in layers:
             read += item * count
             if op.kind == "conv":
                 kept += item * count  # the ReLU above cannot work in place
-    largest = item * max(values)
-    neighbours = item * max((below + above for below, above in pairwise(values)), default=0)
     return Cost(
-        forward=neighbours + read,
-        backward=kept + read + LARGEST_COPIES * largest,
-        output=item * values[-1],
+        forward=item * neighbours + read,
+        backward=kept + read + LARGEST_COPIES * item * largest,
+        output=item * count,
     )
 
 
@@ -96,8 +102,13 @@ def gradient_bytes(extractor: Extractor, layers: Collection[str], size: Size) ->
         size: of the picture.
 
     Returns:
-        Bytes; 0 for networks that are no VGG, whose cost is not known beforehand.
+        Bytes; 0 for networks that are no VGG, whose cost is not known beforehand, and for several
+        networks with one of these.
     """
+    if isinstance(extractor, EnsembleExtractor):
+        # One runs after the other, but what all of them keep is there at the end.
+        costs = [gradient_bytes(member, own, size) for member, own in extractor.parts(layers)]
+        return sum(costs) if all(costs) else 0
     spec = BACKBONES.get(extractor.name)
     if spec is None or spec.architecture != "vgg":
         return 0

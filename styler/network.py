@@ -13,6 +13,7 @@ from styler.features import (
     get_backbone,
     load_extractor,
 )
+from styler.features.ensemble import network_names
 from styler.runtime import resolve_device, resolve_precision
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class NetworkConfig(Protocol):
 def extractor_for(config: NetworkConfig, progress: Progress | None = None) -> Extractor:
     """The feature extractor that a configuration asks for.
 
-    A network asked for by name is downloaded on first use; `auto` takes what is at hand.
+    A network asked for by name is downloaded on first use; `auto` takes what is at hand. Several
+    names with commas between them are an ensemble.
 
     Args:
         config: its backbone and runtime.
@@ -44,18 +46,21 @@ def extractor_for(config: NetworkConfig, progress: Progress | None = None) -> Ex
 
     Raises:
         BackboneError: its weights are unknown, missing or damaged.
+        ConfigError: the network cannot be run so, or there is one weights file for several.
         DeviceError: there is no such device.
     """
     device = resolve_device(config.runtime.device)
-    name, weights = config.backbone.name, config.backbone.weights
-    if name != "auto" and weights is None:
-        spec = get_backbone(name)
-        if find_weights(spec) is None and any(file.url for file in spec.weights):
-            fetch_weights(spec, progress=progress)
+    backbone = config.backbone
+    if backbone.name != "auto" and backbone.weights is None:
+        for spec in [get_backbone(name) for name in network_names(backbone.name)]:
+            if find_weights(spec) is None and any(file.url for file in spec.weights):
+                fetch_weights(spec, progress=progress)
     return load_extractor(
-        name,
+        backbone.name,
         device=device,
         dtype=resolve_precision(config.runtime.precision, device),
-        pooling=config.backbone.pooling,
-        weights=Path(weights) if weights else None,
+        pooling=backbone.pooling,
+        padding=backbone.padding,
+        rescale_pooling=backbone.rescale_pooling,
+        weights=Path(backbone.weights) if backbone.weights else None,
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from math import isqrt, prod
 
 from styler.config import OptimizerConfig
-from styler.features import Extractor
+from styler.errors import ConfigError
+from styler.features import EnsembleExtractor, Extractor
 from styler.features.segments import Segment
 from styler.memory import (
     LEAST_SIDE,
@@ -190,18 +191,26 @@ def _histories(config: OptimizerConfig) -> list[int]:
 
 def _segments(need: Need) -> list[Segment]:
     """The parts of the network; none where it cannot be taken tile by tile."""
-    extractor = need.extractor
-    fields = [extractor.receptive_field(layer) for layer in need.layers]
-    if not need.tileable or not fields or extractor.input_size or None in fields:
+    if not need.tileable or not need.layers:
         return []
-    return extractor.segments(need.layers)
+    try:
+        return need.extractor.segments(need.layers)
+    except ConfigError:  # a unit sees the whole picture
+        return []
 
 
 def _whole(need: Need, history: int) -> int:
-    own = gradient_bytes(need.extractor, need.layers, need.size)
-    if not own and need.layers:
-        own = int(_measured(need) * prod(need.size))
+    parts: list[tuple[Extractor, Collection[str]]] = [(need.extractor, need.layers)]
+    if isinstance(need.extractor, EnsembleExtractor):
+        parts = [*need.extractor.parts(need.layers)]
+    own = sum(_network(replace(need, extractor=each, layers=layers)) for each, layers in parts)
     return int(KEPT * (own + need.held(history)))
+
+
+def _network(need: Need) -> int:
+    """Bytes of one network for the whole picture."""
+    own = gradient_bytes(need.extractor, need.layers, need.size)
+    return own if own or not need.layers else int(_measured(need) * prod(need.size))
 
 
 def _measured(need: Need) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,8 @@ from styler.runtime import device_name, precision_name
 
 TRACE_POINTS = 100
 """Losses kept in a recipe; a curve needs no more."""
+_TERM_DIGITS = 6
+"""Significant ones of the terms' losses in a recipe, which are for plots alone."""
 _DEEP_EXTENSIONS = (".png", ".tif", ".tiff")
 
 
@@ -190,6 +192,7 @@ def _outcome(run: RunResult) -> Outcome:
     every = max(1, len(run.trace) // TRACE_POINTS)
     # A run without steps has no losses; one that was stopped before a GPU's first report, neither.
     last = run.trace[-1:]
+    kept = [*run.trace[:-1:every], *last]
     return Outcome(
         done=run.done,
         planned=run.planned,
@@ -197,8 +200,19 @@ def _outcome(run: RunResult) -> Outcome:
         recoveries=run.recoveries,
         seconds=round(run.seconds, 2),
         losses=next(({**losses, "total": total} for _, total, losses in last), {}),
-        trace=[(done, total) for done, total, _ in [*run.trace[:-1:every], *last]],
+        trace=[(done, total) for done, total, _ in kept],
+        terms=_terms([losses for _, _, losses in kept]),
     )
+
+
+def _terms(points: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """The curves of the losses that every point knows; one point makes none."""
+    if len(points) < 2:
+        return {}
+    names = [name for name in points[0] if all(name in losses for losses in points)]
+    return {
+        name: [float(f"{losses[name]:.{_TERM_DIGITS}g}") for losses in points] for name in names
+    }
 
 
 def save(

@@ -75,3 +75,22 @@ def plan_levels(content: tuple[int, int], config: ScheduleConfig) -> list[Level]
         )
         for i, side in enumerate(sides)
     ]
+
+
+def aligned(levels: list[Level], grid: int) -> list[Level]:
+    """The scales with sides that are multiples of a grid, at least one.
+
+    Example:
+        >>> aligned([Level(size=(85, 128), steps=9)], 16)
+        [Level(size=(80, 128), steps=9)]
+    """
+    return [
+        Level(
+            size=(
+                max(grid, round(level.size[0] / grid) * grid),
+                max(grid, round(level.size[1] / grid) * grid),
+            ),
+            steps=level.steps,
+        )
+        for level in levels
+    ]

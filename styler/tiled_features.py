@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import prod
 
 import torch
@@ -50,25 +50,42 @@ def _joined(rows: dict[int, list[Tensor]]) -> Tensor:
     return torch.cat([torch.cat(row, dim=3) for row in rows.values()], dim=2)
 
 
-def sums_of(extractor: Extractor, image: Tensor, layers: Collection[str]) -> dict[str, FeatureSums]:
+def sums_of(
+    extractor: Extractor,
+    image: Tensor,
+    layers: Collection[str],
+    masks: Mapping[str, Tensor] | None = None,
+) -> dict[str, FeatureSums]:
     """First and second sums of features over positions, in tiles where the picture is large.
 
     Args:
         extractor: the network.
         image: (B, 3, H, W) sRGB in [0, 1], on its device.
         layers: canonical names.
+        masks: (1, 1, h, w) weights of positions by layer; layers without one count whole.
 
     Raises:
         ImageError: the image is too small for a layer.
+        UsageError: a mask is not of its layer's size.
     """
     found: dict[str, FeatureSums] = {}
+    masks = masks or {}
     with torch.no_grad():
         network = _in_tiles(extractor, image, layers)
         if network is None:
             features = extractor(image, layers)
-            return {layer: accumulate(features[layer], first=True, second=True) for layer in layers}
+            return {
+                layer: accumulate(features[layer], masks.get(layer), first=True, second=True)
+                for layer in layers
+            }
         for piece in network.forward(image, layers):
-            own = accumulate(piece.features, first=True, second=True)
+            mask = masks.get(piece.layer)
+            own = accumulate(
+                piece.features,
+                None if mask is None else mask[..., piece.rows, piece.columns],
+                first=True,
+                second=True,
+            )
             found[piece.layer] = found[piece.layer] + own if piece.layer in found else own
     return {layer: found[layer] for layer in layers}
 

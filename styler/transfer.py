@@ -10,36 +10,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from styler.config import ContentConfig, InitConfig, StyleConfig, TransferConfig
+from styler.color.modes import after
+from styler.config import TransferConfig
 from styler.engine import Callback, RunResult, run_levels
 from styler.errors import ImageError, UsageError
-from styler.features import Extractor, resolve_layer
-from styler.images import resize
-from styler.losses import (
-    ContentLoss,
-    FeatureLoss,
-    GramStyleLoss,
-    LayerwiseLoss,
-    Moments,
-    MomentStyleLoss,
-    StyleLoss,
-    TotalVariationLoss,
-    WassersteinStyleLoss,
-)
+from styler.features import Extractor
+from styler.features.ensemble import spread
+from styler.guidance import Guidance, Layout
+from styler.images import resize, resize_wrapped
+from styler.losses import SampleLoss
 from styler.network import extractor_for
-from styler.objective import FeatureTerm, ImageTerm, Objective, Term
-from styler.params import PixelImage
+from styler.objective import Objective, Term
+from styler.params import Held, PixelImage
 from styler.planned_gradient import PlannedGradient
 from styler.planner import Need, Plan, plan_gradient
 from styler.runtime import free_memory, memory_errors_explained
-from styler.schedule import Level, fit_edge, output_size, plan_levels
-from styler.styles.source import Style, as_source, check_picture
-from styler.tiled_features import features_of
+from styler.schedule import Level, aligned, fit_edge, output_size, plan_levels
+from styler.starts import noise_image
+from styler.styles.recolour import recoloured
+from styler.styles.source import Style, as_source, check_picture, shares_of, varied
+from styler.terms import content_term, smoothness_term, style_losses, style_terms
 
 FULL_SMOOTHNESS = 0.1
 """Strength from which total variation has its full weight; at strength 0 it has none, so that the
@@ -69,6 +63,7 @@ def transfer(
     config: TransferConfig | None = None,
     *,
     start: Tensor | None = None,
+    guidance: Guidance | None = None,
     extractor: Extractor | None = None,
     callbacks: Sequence[Callback] = (),
     should_stop: Callable[[int], bool] | None = None,
@@ -81,6 +76,7 @@ def transfer(
             `styler.styles.file.read_style` gives; or several with weights, as `StyleShare`.
         config: every setting; None takes the defaults.
         start: (1, 3, any, any), the initial picture for ``init.kind = "image"``.
+        guidance: which style goes where, what stays as it is, and whose colours are taken.
         extractor: one already loaded with `styler.network.extractor_for`; None loads it.
         callbacks: called with a `styler.engine.StepEvent` after steps.
         should_stop: asked after each step with the steps done; True ends the run early.
@@ -103,7 +99,8 @@ def transfer(
         torch.Size([1, 3, 64, 48])
     """
     config = config or TransferConfig()
-    problem = Problem(content, style, config, extractor or extractor_for(config), start=start)
+    extractor = extractor or extractor_for(config)
+    problem = Problem(content, style, config, extractor, start=start, guidance=guidance)
     return problem.solve(callbacks=callbacks, should_stop=should_stop)
 
 
@@ -116,11 +113,12 @@ class Problem:
         config: every setting.
         extractor: the network.
         start: the initial picture for ``init.kind = "image"``.
+        guidance: which style goes where, what stays as it is, and whose colours are taken.
 
     Raises:
         UsageError: a tensor of another shape, or no `start` although the configuration needs it.
         ConfigError: an unknown layer, or one that a saved style lacks.
-        ImageError: a picture is too small for the deepest layer.
+        ImageError: a picture is too small for the deepest layer, or a region is empty.
         BackboneError: a saved style was measured with another network.
         DeviceError: there is not enough memory.
     """
@@ -133,14 +131,26 @@ class Problem:
         extractor: Extractor,
         *,
         start: Tensor | None = None,
+        guidance: Guidance | None = None,
     ) -> None:
-        for name, picture in (("content", content), ("start", start)):
+        guidance = guidance or Guidance()
+        named = {"content": content, "start": start, "reference": guidance.reference}
+        for name, picture in named.items():
             if picture is not None:
                 check_picture(name, picture)
         if config.init.kind == "image" and start is None:
             raise UsageError("init.kind is image but no start picture is given", "pass start=")
-        self.content = content
-        self.style = as_source(style)
+        self.original = content
+        self.reference = guidance.reference
+        self.content, styles = recoloured(
+            config.color.mode, content, shares_of(style), guidance.reference
+        )
+        styles = [
+            replace(share, source=varied(share.source, config.style.invariance)) for share in styles
+        ]
+        self.style = as_source(styles)
+        self.layout = Layout(guidance, styles, _size(content))
+        self.wrap = config.backbone.padding == "circular"
         self.start = start
         self.config = config
         self.extractor = extractor
@@ -149,11 +159,11 @@ class Problem:
         self.content_weight = 2 * (1 - config.strength) * config.content.weight
         fade = min(1.0, config.strength / FULL_SMOOTHNESS)
         self.smoothness_weight = fade * config.smoothness.weight
-        named = partial(resolve_layer, available=extractor.layers)
-        self.content_layers = {named(k): v for k, v in config.content.layers.items() if v}
-        self.style_layers = {named(k): v for k, v in config.style.layers.items() if v}
+        self.content_layers = spread(extractor, config.content.layers)
+        self.style_layers = spread(extractor, config.style.layers)
 
-        self.levels = self._fitting(plan_levels(_size(content), config.schedule))
+        levels = plan_levels(_size(content), config.schedule)
+        self.levels = self._fitting(aligned(levels, self._grid()) if self.wrap else levels)
         # The finest first: what does not fit is refused by its size.
         self.plans = [self._plan(level) for level in reversed(self.levels)][::-1]
 
@@ -171,7 +181,16 @@ class Problem:
             placed=frozenset(content),
             size=level.size,
             optimizer=self.config.optimizer,
+            tileable=self._tileable,
         )
+
+    @property
+    def _tileable(self) -> bool:
+        """Whether all losses can be taken tile by tile."""
+        config = self.config
+        alike = bool(self.content_weight) and config.content.loss == "self-similarity"
+        losses = style_losses(config.style) if self.style_weight else {}
+        return not alike and not any(isinstance(kind, SampleLoss) for kind, _ in losses.values())
 
     @property
     def keeps_freed_memory(self) -> bool:
@@ -189,6 +208,11 @@ class Problem:
         """What works out the gradient at a scale, in the memory there is."""
         plan = self.plans[self.levels.index(level)]
         return PlannedGradient(self._need(level), plan, self.objective(level))
+
+    def _grid(self) -> int:
+        """Pixels of which sides must be multiples, for units to go on across the borders."""
+        layers = [*self.content_layers, *self.style_layers]
+        return max((self.extractor.stride(layer) for layer in layers), default=1)
 
     def _fitting(self, levels: list[Level]) -> list[Level]:
         """The scales without those at which a long thin picture is too small for the network."""
@@ -208,7 +232,8 @@ class Problem:
         with _too_small("content"):
             self.extractor.check_size(level.size, layers)
         with _too_small("style"):
-            self.style.check(partial(self.style_size, level), self.extractor, self.style_layers)
+            fit = partial(self.style_size, level)
+            self.layout.check(level.size, fit, self.extractor, self.style_layers)
 
     def solve(
         self,
@@ -226,7 +251,7 @@ class Problem:
 
         with memory_errors_explained(device):
             run = run_levels(
-                PixelImage(self.initial(), config.optimizer.pixel_range),
+                self._parameter(),
                 self.levels,
                 gradient,
                 replace(config.optimizer, history=min(plan.history for plan in self.plans)),
@@ -234,13 +259,45 @@ class Problem:
                 should_stop=should_stop,
                 flat=config.schedule.flat,
             )
-        size = output_size(_size(self.content), config.schedule)
         return TransferResult(
-            image=resize(run.image.cpu(), size),
+            image=self.finished(run.image),
             run=run,
             levels=self.levels,
             notices=tuple(notice for each in gradients for notice in each.notices),
         )
+
+    def _parameter(self) -> PixelImage:
+        """The picture that is optimised, at the coarsest scale."""
+        return PixelImage(
+            self.initial(),
+            self.config.optimizer.pixel_range,
+            wrap=self.wrap,
+            held=self._held(self.content),
+        )
+
+    def _held(self, picture: Tensor) -> Held | None:
+        """What stays as it is of a picture of the content's size."""
+        mask = self.layout.held
+        return None if mask is None else Held(picture=picture, mask=mask)
+
+    def finished(self, image: Tensor) -> Tensor:
+        """A picture of the finest scale as it is given back: its size, its colours, what is held.
+
+        Args:
+            image: (1, 3, H, W) in [0, 1].
+
+        Returns:
+            The same at the output size, on the CPU.
+        """
+        size = output_size(_size(self.original), self.config.schedule)
+        image = after(
+            self.config.color.mode,
+            self._resize(image.cpu(), size),
+            self.original,
+            self.reference,
+        )
+        held = self._held(self.original)
+        return image if held is None else held.over(image)
 
     def style_size(self, level: Level, own: tuple[int, int]) -> tuple[int, int]:
         """The size at which a style is seen at a scale: a fraction of the picture's.
@@ -258,34 +315,28 @@ class Problem:
 
     def objective(self, level: Level) -> Objective:
         """The terms at a scale, with targets from the content and the style at that scale."""
-        terms: list[Term] = []
+        config, terms = self.config, list[Term]()
         if self.content_weight:
-            terms.append(self._content_term(level))
-        if self.style_weight:
-            terms.append(self._style_term(level))
-        if self.smoothness_weight:
-            smooth = self.config.smoothness
-            variation = TotalVariationLoss(smooth.norm, smooth.reduction)
+            image = self._on_device(self.content, level.size)
+            layers = self.content_layers
             terms.append(
-                ImageTerm(name="smoothness", weight=self.smoothness_weight, loss=variation)
+                content_term(self.content_weight, config.content, image, layers, self.extractor)
             )
+        if self.style_weight:
+            wanted = self.layout.wanted(
+                self.style_weight,
+                level.size,
+                partial(self.style_size, level),
+                self.extractor,
+                self.style_layers,
+                config.regions.margin,
+            )
+            for each in wanted:
+                terms += style_terms(each, config.style, self.style_layers, self.extractor)
+        if self.smoothness_weight:
+            smooth = config.smoothness
+            terms.append(smoothness_term(self.smoothness_weight, smooth, wrap=self.wrap))
         return Objective(terms)
-
-    def _content_term(self, level: Level) -> FeatureTerm:
-        loss = LayerwiseLoss(content_loss(self.config.content), self.content_layers)
-        image = self._on_device(self.content, level.size)
-        with torch.no_grad():
-            features = features_of(self.extractor, image, self.content_layers)
-            targets = loss.prepare(loss.represent(features))
-        return FeatureTerm(name="content", weight=self.content_weight, loss=loss, targets=targets)
-
-    def _style_term(self, level: Level) -> FeatureTerm:
-        kind = style_loss(self.config.style)
-        loss = LayerwiseLoss(kind, self.style_layers)
-        fit = partial(self.style_size, level)
-        sums = self.style.sums(fit, self.extractor, self.style_layers)
-        targets = loss.prepare({layer: kind.finalise(sums[layer]) for layer in loss.layers})
-        return FeatureTerm(name="style", weight=self.style_weight, loss=loss, targets=targets)
 
     def initial(self) -> Tensor:
         """The picture at the coarsest scale."""
@@ -299,49 +350,10 @@ class Problem:
         return noise.to(self.extractor.device)
 
     def _on_device(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        return resize(image, size).to(self.extractor.device)
+        return self._resize(image, size).to(self.extractor.device)
 
-
-def content_loss(config: ContentConfig) -> FeatureLoss[Any]:
-    """The loss that ``content.normalization`` names."""
-    return ContentLoss(config.normalization)
-
-
-def style_loss(config: StyleConfig) -> StyleLoss[Any]:
-    """The loss that ``style.loss`` and ``style.normalization`` name."""
-    if config.loss == "gram":
-        return GramStyleLoss(config.normalization)
-    return MomentStyleLoss() if config.loss == "moments" else WassersteinStyleLoss()
-
-
-def noise_image(
-    config: InitConfig,
-    size: tuple[int, int],
-    colours: Moments,
-    mean_colour: tuple[float, float, float],
-    generator: torch.Generator,
-) -> Tensor:
-    """A random picture to start from.
-
-    Args:
-        config: `noise`, `uniform` or `style`; see `InitConfig`.
-        size: (height, width).
-        colours: mean (1, 3) and covariance (1, 3, 3) that `style` imitates.
-        mean_colour: RGB in [0, 1], around which `noise` varies.
-        generator: source of the randomness, on the CPU, so that all devices start alike.
-
-    Returns:
-        (1, 3, height, width), for `style` and `noise` clamped to [0, 1].
-    """
-    if config.kind == "uniform":
-        return torch.rand(1, 3, *size, generator=generator)
-    white = torch.randn(1, 3, *size, generator=generator)
-    if config.kind == "noise":
-        mean = torch.tensor(mean_colour).view(1, 3, 1, 1)
-        return (mean + config.noise_std * white).clamp(0, 1)
-    covariance = colours.covariance[0] + 1e-6 * torch.eye(3)
-    mixed = torch.einsum("ij,bjhw->bihw", torch.linalg.cholesky(covariance), white)
-    return (colours.mean.view(1, 3, 1, 1) + mixed).clamp(0, 1)
+    def _resize(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        return resize_wrapped(image, size) if self.wrap else resize(image, size)
 
 
 @contextmanager

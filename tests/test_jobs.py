@@ -216,7 +216,7 @@ def test_what_cannot_be_done_is_refused_before_any_work(
 def test_the_picture_to_start_from_is_not_replaced(folder: Path) -> None:
     start = {"init.kind": "image", "init.image": str(folder / "x.png")}
     picture(3).save(folder / "x.png")
-    with pytest.raises(OutputError, match="the output is the initial picture itself"):
+    with pytest.raises(OutputError, match="the output is the start picture itself"):
         prepare(job(folder, settings=start, overwrite=True), refused)
 
 

@@ -1,8 +1,10 @@
 """Pixels as a parameter."""
 
+import pytest
 import torch
 
-from styler.params import PixelImage
+from styler.errors import UsageError
+from styler.params import Held, PixelImage
 
 
 def test_pixels_survive_the_change_of_range() -> None:
@@ -38,3 +40,41 @@ def test_second_moments_stay_non_negative_when_resized() -> None:
     spiky[..., 4, 4] = 1.0
     parameter = PixelImage(torch.rand(1, 3, 8, 8))
     assert float(parameter.resized_state(spiky, (21, 13)).min()) >= 0.0
+
+
+def test_what_is_held_shows_and_gets_no_gradient() -> None:
+    photo = torch.rand(1, 3, 8, 8)
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[..., 1:3, 1:3] = 1
+    parameter = PixelImage(torch.rand(1, 3, 4, 4), 255, held=Held(picture=photo, mask=mask))
+    small = torch.nn.functional.interpolate(photo, size=(4, 4), mode="bicubic", antialias=True)
+    inside = (..., slice(1, 3), slice(1, 3))
+    assert torch.allclose(parameter.image()[inside], small.clamp(0, 1)[inside], atol=1e-6)
+    parameter.image().sum().backward()
+    assert parameter.raw.grad is not None
+    assert parameter.raw.grad[inside].abs().max() == 0
+    assert torch.allclose(parameter.raw.grad[..., 0, :], torch.tensor(1 / 255))
+
+
+def test_what_is_held_comes_back_at_every_size() -> None:
+    photo = torch.rand(1, 3, 16, 16)
+    held = Held(picture=photo, mask=torch.ones(1, 1, 1, 1))
+    parameter = PixelImage(torch.zeros(1, 3, 4, 4), held=held).resized((16, 16))
+    assert torch.allclose(parameter.image(), photo)
+    assert torch.allclose(parameter.with_raw(torch.zeros(1, 3, 16, 16)).image(), photo)
+
+
+def test_held_masks_have_one_channel() -> None:
+    with pytest.raises(UsageError, match="mask"):
+        Held(picture=torch.zeros(1, 3, 2, 2), mask=torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize(("own", "size"), [(32, 64), (48, 20), (17, 34), (30, 30)])
+def test_wrapped_pictures_have_no_border_when_resized(own: int, size: int) -> None:
+    image = torch.rand(1, 3, own, own)
+    parameter = PixelImage(image, wrap=True)
+    one = parameter.resized((size, size))
+    shift = own // 2 if own % 2 == 0 and size % 2 == 0 else 0
+    moved = PixelImage(image.roll(shift, 3), wrap=True).resized((size, size)).image()
+    assert torch.allclose(moved.roll(-shift * size // own, 3), one.image(), atol=1e-5)
+    assert one.wrap

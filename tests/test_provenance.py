@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from styler.config import CONFIGS, RuntimeConfig, TransferConfig, flatten, resolve
+from styler.config import CONFIGS, Kind, RuntimeConfig, TransferConfig, flatten, resolve
+from styler.engine import RunResult
 from styler.errors import ConfigError, ImageError
+from styler.features import load_extractor
 from styler.report.provenance import (
     SCHEMA,
     Machine,
@@ -23,6 +27,7 @@ from styler.report.provenance import (
     relative_path,
     style_names,
 )
+from styler.results import make_recipe
 
 HERE = Path("picture.png")
 
@@ -182,6 +187,74 @@ def test_a_later_schema_is_left_to_later_versions() -> None:
 
 def test_fields_of_the_same_schema_that_are_unknown_are_passed_over() -> None:
     assert decode(changed(mood="bright"), HERE).backbone == "vgg-lite"
+
+
+def test_losses_of_terms_come_back_and_may_be_missing() -> None:
+    outcome = dataclasses.replace(recipe().outcome, terms={"style sky": [2.5, 0.125]})
+    made = recipe(outcome=outcome)
+    assert decode(encode(made), HERE).outcome == outcome
+    record = json.loads(encode(made))
+    del record["outcome"]["terms"]  # as pictures have it that were made before they were kept
+    assert decode(json.dumps(record), HERE) == decode(changed(), HERE)
+    for bad in ({"style": "much"}, {"style": None}, [1.0]):
+        record["outcome"]["terms"] = bad
+        with pytest.raises(ImageError, match=r"\$\.outcome\.terms"):
+            decode(json.dumps(record), HERE)
+
+
+def run(trace: list[tuple[int, float, dict[str, float]]]) -> RunResult:
+    return RunResult(
+        image=torch.zeros(1, 3, 4, 4),
+        done=len(trace),
+        planned=len(trace),
+        evaluations=len(trace),
+        recoveries=0,
+        trace=trace,
+        stopped=False,
+        seconds=1.0,
+    )
+
+
+def recorded(kind: Kind, trace: list[tuple[int, float, dict[str, float]]]) -> Recipe:
+    made = make_recipe(
+        kind,
+        output=HERE,
+        pictures={},
+        size=(4, 4),
+        bit_depth=8,
+        extractor=load_extractor("vgg-lite"),
+        run=run(trace),
+        resolved=resolve(root=CONFIGS[kind]),
+    )
+    return decode(encode(made), HERE)
+
+
+def test_runs_leave_the_losses_of_their_terms() -> None:
+    trace = [(n, 3 / n, {"style": 1 / (3 * n), "content": float(n)}) for n in range(1, 1001)]
+    outcome = recorded("transfer", trace).outcome
+    steps = [done for done, _ in outcome.trace]
+    assert steps[-1] == 1000
+    assert list(outcome.terms) == ["style", "content"]
+    assert outcome.terms["content"] == [float(step) for step in steps]
+    assert outcome.terms["style"] == [float(f"{1 / (3 * step):.6g}") for step in steps]
+    assert outcome.terms["style"][0] == 0.333333
+    # What a transfer of three terms pays for it, in a text that is compressed in its picture.
+    assert len(json.dumps(outcome.terms)) < 25 * len(steps)
+
+
+def test_terms_that_come_and_go_are_left_out_and_a_point_is_no_curve() -> None:
+    come = [(1, 3.0, {"a": 1.0, "b": 2.0}), (2, 1.0, {"a": 1.0}), (3, 1.0, {"a": 0.5, "b": 0.5})]
+    assert recorded("transfer", come).outcome.terms == {"a": [1.0, 1.0, 0.5]}
+    quality = recorded("visualize", come[:1]).outcome
+    assert quality.terms == {}
+    assert quality.losses == {"a": 1.0, "b": 2.0, "total": 3.0}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_runs_of_every_kind_leave_them(kind: Kind) -> None:
+    trace = [(n, float(n), {"term": float(n)}) for n in (1, 2)]
+    assert recorded(kind, trace).outcome.terms == {"term": [1.0, 2.0]}
+    assert recorded(kind, []).outcome.terms == {}
 
 
 def test_a_blend_keeps_its_weights_and_one_style_has_none() -> None:

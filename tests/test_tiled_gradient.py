@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from styler.engine import DirectGradient
 from styler.errors import ConfigError, UsageError
-from styler.features import Extractor, extractor_of, load_extractor
+from styler.features import EnsembleExtractor, Extractor, Padding, extractor_of, load_extractor
 from styler.features.base import Pooling
 from styler.losses import (
     ContentLoss,
     FeatureLoss,
     GramStyleLoss,
     LayerwiseLoss,
+    MmdStyleLoss,
     MomentStyleLoss,
     TotalVariationLoss,
     WassersteinStyleLoss,
@@ -32,6 +33,8 @@ STYLES = {
     "relative": GramStyleLoss("relative"),
     "moments": MomentStyleLoss(),
     "wasserstein": WassersteinStyleLoss(),
+    "mmd-linear": MmdStyleLoss("linear"),
+    "mmd-polynomial": MmdStyleLoss("polynomial"),
 }
 DEEP = ("relu1_1", "relu2_1", "conv3_2", "relu4_1", "relu5_1")
 
@@ -202,6 +205,47 @@ def test_other_networks_in_one_part(height: int, width: int, side: int) -> None:
     size = (height, width)
     terms: list[Term] = [style_term(extractor, GramStyleLoss(), ("stem", "pool", "last"), size)]
     assert_equal(extractor, terms, picture(0, *size), side, 1e-9)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    height=st.integers(33, 110),
+    width=st.integers(33, 110),
+    side=st.integers(8, 90),
+    padding=st.sampled_from(["reflect", "replicate"]),
+    pooling=st.sampled_from(["average", "l2"]),
+    rescaled=st.booleans(),
+)
+def test_other_borders_and_poolings(
+    height: int, width: int, side: int, padding: Padding, pooling: Pooling, rescaled: bool
+) -> None:
+    extractor = load_extractor(
+        "vgg-lite",
+        dtype=torch.float64,
+        pooling=pooling,
+        padding=padding,
+        rescale_pooling=rescaled,
+    )
+    size = (height, width)
+    terms: list[Term] = [
+        style_term(extractor, MomentStyleLoss(), DEEP, size, masked=True),
+        content_term(extractor, size, masked=False),
+    ]
+    assert_equal(extractor, terms, picture(0, *size), side, 1e-7)
+
+
+@settings(max_examples=6, deadline=None)
+@given(height=st.integers(33, 110), width=st.integers(33, 110), side=st.integers(8, 90))
+def test_several_networks_at_once(height: int, width: int, side: int) -> None:
+    own = extractor_of(Branches(), name="branches", dtype=torch.float64)
+    extractor = EnsembleExtractor([load_extractor("vgg-lite", dtype=torch.float64), own])
+    layers = ("vgg-lite:relu1_1", "branches:pool", "vgg-lite:relu4_1", "branches:last")
+    size = (height, width)
+    terms: list[Term] = [
+        style_term(extractor, MomentStyleLoss(), layers, size, masked=True),
+        style_term(extractor, GramStyleLoss(), layers[1:3], size, name="other"),
+    ]
+    assert_equal(extractor, terms, picture(0, *size), side, 1e-7)
 
 
 def test_units_that_see_everything_are_refused() -> None:

@@ -12,8 +12,9 @@ from styler.features import load_extractor
 from styler.images import read_picture, resize
 from styler.losses import gram_matrix
 from styler.network import extractor_for
+from styler.starts import noise_image
 from styler.styles.source import colours_of
-from styler.transfer import Problem, noise_image, transfer
+from styler.transfer import Problem, transfer
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 

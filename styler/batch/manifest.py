@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from styler.batch.sources import absolute
-from styler.config import keys, parse_set
+from styler.config import NO_MASK, TransferConfig, file_settings, keys, parse_set
 from styler.config.resolution import LAYER_TABLES
 from styler.directions import PICTURES
 from styler.errors import ConfigError, ImageError, StylerError, UsageError
@@ -26,8 +26,8 @@ ENDINGS = (".csv", ".jsonl")
 """Of manifests, lower case."""
 COLUMNS = ("content", "style", "styles", "weights", "output")
 """What a manifest may say besides settings; `style` and `styles` are the same."""
-PATHS = ("init.image", "backbone.weights")
-"""Settings that are files."""
+PATHS = ("backbone.weights", *file_settings(TransferConfig()))
+"""Settings that are files, or lists of them."""
 
 _DELIMITERS = ",;\t"  # spreadsheets write semicolons where the comma is in numbers
 _ASIDE = f"columns are {', '.join(COLUMNS)}, and settings such as style.scale"
@@ -280,8 +280,13 @@ def _shares(weights: Any, count: int, where: str) -> list[float | None]:
 def _overrides(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     made = dict(record)
     for key in PATHS:
-        if isinstance(made.get(key), str):
-            made[key] = str(absolute(made[key], folder))
+        given = made.get(key)
+        if isinstance(given, str) and key.endswith("_masks"):
+            given = given.split("|")
+        if isinstance(given, str):
+            made[key] = str(absolute(given, folder))
+        elif isinstance(given, list):
+            made[key] = [p if p in NO_MASK else str(absolute(p, folder)) for p in given]
     if "init.image" in made:
         made.setdefault("init.kind", "image")
     return made

@@ -8,6 +8,7 @@ from typing import Any
 
 from styler.batch.sources import absolute
 from styler.batch.work import WorkOrder
+from styler.config import setting_files, with_files
 from styler.errors import DeviceError
 
 
@@ -37,11 +38,13 @@ class Place:
     def order_there(self, order: WorkOrder) -> WorkOrder:
         """The order with the device of the place, and with paths that hold in any directory."""
         config = order.resolved.config
-        image, weights = config.init.image, config.backbone.weights
+        weights = config.backbone.weights
+        config = with_files(
+            config, {name: str(absolute(path)) for name, path in setting_files(config).items()}
+        )
         config = replace(
             config,
             runtime=replace(config.runtime, device=self.device),
-            init=replace(config.init, image=str(absolute(image)) if image else image),
             backbone=replace(
                 config.backbone, weights=str(absolute(weights)) if weights else weights
             ),

@@ -9,10 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from styler.batch.manifest import PATHS
 from styler.batch.pairs import Pair
 from styler.batch.sources import absolute
-from styler.config import Resolved, TransferConfig, flatten, resolve
+from styler.config import (
+    Resolved,
+    TransferConfig,
+    file_settings,
+    flatten,
+    resolve,
+    setting_files,
+)
 from styler.errors import BackboneError, ImageError
 from styler.images.source import missing_hint
 
@@ -70,7 +76,7 @@ class Digests:
         self._stamps: dict[Path, list[Any]] = {}
         self._settings: dict[str, str] = {}
         self.starts: set[Path] = set()
-        """initial pictures that settings name"""
+        """initial and other pictures that settings name"""
 
     def of(self, pair: Pair) -> str:
         """The digest of one job, whose settings are checked.
@@ -100,15 +106,15 @@ class Digests:
 
     def _settings_text(self, pair: Pair) -> str:
         config = with_overrides(self._resolved, pair.overrides, pair.where).config
-        left_out = {"runtime.device", *PATHS}
+        left_out = {"runtime.device", "backbone.weights", *file_settings(config)}
         if config.runtime.precision == "auto":
             left_out.add("runtime.precision")
         settings = {key: value for key, value in flatten(config) if key not in left_out}
         files = {}
-        if config.init.kind == "image" and config.init.image:
-            start = absolute(config.init.image)
-            self.starts.add(start)
-            files["start"] = self._stamp(start)
+        for name, path in setting_files(config).items():
+            file = absolute(path)
+            self.starts.add(file)
+            files[name] = self._stamp(file)
         if config.backbone.weights:
             weights = absolute(config.backbone.weights)
             if not os.path.exists(weights):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from styler.config import Kind
 
 LOOK = "Look"
+REGIONS = "Regions"
 SIZE = "Size and effort"
 NETWORK = "Network and machine"
 OUTPUT = "Output"
@@ -81,9 +82,17 @@ Weights = Annotated[
 Pooling = Annotated[
     str | None,
     typer.Option(
-        help="max, average or native.",
+        help="max, average, l2 or native.",
         rich_help_panel=NETWORK,
         autocompletion=choices("backbone.pooling"),
+    ),
+]
+Padding = Annotated[
+    str | None,
+    typer.Option(
+        help="What convolutions see beyond the border: zeros, reflect, replicate or circular.",
+        rich_help_panel=NETWORK,
+        autocompletion=choices("backbone.padding"),
     ),
 ]
 Device = Annotated[
@@ -112,6 +121,14 @@ MaxMemory = Annotated[
 ]
 BitDepth = Annotated[
     int | None, typer.Option(help="8 or 16 \\[default: the picture's].", rich_help_panel=OUTPUT)
+]
+Timelapse = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        help="A film of how the picture came about: .mp4, .gif, .webp or .png.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styler.cli import console, dream, invert, transfer, visualize
+from styler.cli import console, dream, invert, texture, transfer, visualize
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
-from styler.cli.rerun import Rerun, find_sources, styles_of
+from styler.cli.rerun import Rerun, find_sources, numbered_sources
 from styler.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ RERUNS: Mapping[Kind, Callable[[Rerun], object]] = MappingProxyType(
         "visualize": visualize.again,
         "invert": invert.again,
         "caricature": invert.again,
+        "texture": texture.again,
     }
 )
 """What makes a picture of a kind again."""
@@ -153,6 +154,32 @@ def rerun(
         Path | None,
         typer.Option(readable=False, help="Where the mask is now.", rich_help_panel=MOVED),
     ] = None,
+    content_mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            readable=False, help="Where the content's masks are now.", rich_help_panel=MOVED
+        ),
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            readable=False, help="Where the styles' masks are now.", rich_help_panel=MOVED
+        ),
+    ] = None,
+    protect: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, help="Where the mask of what stays is now.", rich_help_panel=MOVED
+        ),
+    ] = None,
+    color: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            help="Where the picture is whose colours were taken.",
+            rich_help_panel=MOVED,
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(readable=False, help="Where the weights file is now.", rich_help_panel=MOVED),
@@ -195,11 +222,15 @@ def rerun(
     recipe = load_recipe(picture)
     given = {
         "content": content,
-        **_styles(recipe, picture, style or []),
+        **_several(recipe, picture, "style", style or []),
+        **_several(recipe, picture, "content-mask", content_mask or []),
+        **_several(recipe, picture, "style-mask", style_mask or []),
         "start": init,
         "image": image,
         "guide": guide,
         "mask": mask,
+        "protect": protect,
+        "color": color,
     }
     again = Rerun(
         recipe=recipe,
@@ -217,16 +248,19 @@ def rerun(
     _compare(picture, before, read_picture(again.output).pixels)
 
 
-def _styles(recipe: Recipe, picture: Path, given: Sequence[Path]) -> dict[str, Path]:
-    """Where the styles of a recipe are said to be, by the names of their sources.
+def _several(
+    recipe: Recipe, picture: Path, kind: str, given: Sequence[Path]
+) -> dict[str, Path]:
+    """Where the styles of a recipe, or its masks, are said to be, by the names of their sources.
 
     Raises:
         UsageError: there are not so many.
     """
-    names = styles_of(recipe)
+    names = numbered_sources(recipe, kind)
     if len(given) > len(names):
         raise UsageError(
-            f"{console.counted(len(given), 'style')} given, {picture} has {len(names)}",
+            f"{console.counted(len(given), kind.replace('-', ' '))} given, "
+            f"{picture} has {len(names)}",
             f"see styler show {picture}",
         )
     return dict(zip(names, given, strict=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,21 +115,19 @@ def find_sources(
         ImageError: one is missing, or not the file it was.
     """
     found = {}
-    blended = styles_of(recipe)
     for name, source in recipe.sources.items():
+        kind = name.split(" ")[0]
+        together = numbered_sources(recipe, kind)
         how = f"{FLAGS.get(name, f'--{name}')} FILE"
-        if name in blended and len(blended) > 1:
-            how = f"{' '.join(['--style FILE'] * len(blended))}, in the order of the recipe"
+        if len(together) > 1:
+            how = f"{' '.join([f'--{kind} FILE'] * len(together))}, in the order of the recipe"
         found[name] = _find(source, given.get(name), picture, how, force)
     return found
 
 
-def styles_of(recipe: Recipe) -> list[str]:
-    """The names of a recipe's styles among its sources, in their order."""
-    from styler.report.provenance import style_names
-
-    names = style_names(len(recipe.sources))
-    return list(itertools.takewhile(recipe.sources.__contains__, names))
+def numbered_sources(recipe: Recipe, kind: str) -> list[str]:
+    """The names of a recipe's sources of a kind, such as its styles or its masks, in their order."""
+    return [name for name in recipe.sources if name.split(" ")[0] == kind]
 
 
 def _find(source: Source, given: Path | None, picture: Path, how: str, force: bool) -> Path:

@@ -155,12 +155,14 @@ def _announce(prepared: Prepared) -> None:
     """Say which network was taken and what will be made."""
     job, extractor, finest = prepared.job, prepared.problem.extractor, prepared.problem.levels[-1]
     announce_network(extractor, prepared.problem.config.backbone.name)
-    content = prepared.content.size
+    content = prepared.content.size if prepared.content else finest.size
     if finest.size != content and job.resolved.config.schedule.size is None:
         console.note(
             f"optimised at {finest.size[1]}×{finest.size[0]} and enlarged to the content's "
             f"{content[1]}×{content[0]}; --size {max(content)} optimises every pixel"
         )
+    for note in prepared.problem.layout.notes:
+        console.note(note)
     plan = prepared.problem.plans[-1]
     if plan.tiled:
         console.note(

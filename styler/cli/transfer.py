@@ -13,6 +13,7 @@ from styler.cli.running import run_job, show_plan
 
 if TYPE_CHECKING:
     from styler.cli.rerun import Rerun
+    from styler.jobs import TransferJob
 
 
 @console.guarded
@@ -32,11 +33,16 @@ def command(
     strength: shared.Strength = None,
     style_scale: shared.StyleScale = None,
     style_loss: shared.StyleLoss = None,
+    content_loss: shared.ContentLoss = None,
     content_weight: shared.ContentWeight = None,
     style_weight: shared.StyleWeight = None,
     smoothness: options.Smoothness = None,
     content_layers: shared.ContentLayers = None,
     style_layers: shared.StyleLayers = None,
+    color: shared.Color = None,
+    content_mask: shared.ContentMask = None,
+    style_mask: shared.StyleMask = None,
+    protect: shared.Protect = None,
     init: shared.Init = None,
     seed: shared.Seed = None,
     size: shared.Size = None,
@@ -46,6 +52,7 @@ def command(
     backbone: shared.Backbone = None,
     weights: options.Weights = None,
     pooling: options.Pooling = None,
+    padding: options.Padding = None,
     device: options.Device = None,
     precision: options.Precision = None,
     max_memory: options.MaxMemory = None,
@@ -100,24 +107,39 @@ def command(
 
 def again(rerun: Rerun) -> None:
     """Make the picture of a recipe again."""
-    from styler.cli.rerun import styles_of
+    run_job(
+        again_as(rerun, content=rerun.source("content")),
+        stop_after=rerun.stop_after,
+        weights_sha256=rerun.weights_sha256,
+    )
+
+
+def again_as(rerun: Rerun, *, content: Path | None) -> TransferJob:
+    """The job of a recipe.
+
+    Args:
+        rerun: what is to be made again.
+        content: where the content is now; None for a texture.
+    """
+    from styler.cli.rerun import numbered_sources
+    from styler.config import file_settings, with_files
     from styler.jobs import TransferJob
     from styler.styles.choice import StyleChoice
 
-    weights = rerun.recipe.weights
-    start = {"init.image": str(rerun.sources["start"])} if "start" in rerun.sources else {}
-    job = TransferJob(
-        content=rerun.source("content"),
+    known, weights = rerun.recipe.resolved(), rerun.recipe.weights
+    moved = {name: str(path) for name, path in rerun.sources.items()}
+    return TransferJob(
+        content=content,
         styles=tuple(
             StyleChoice(path=rerun.source(name), weight=weights.get(name, 1.0))
-            for name in styles_of(rerun.recipe) or ["style"]
+            for name in numbered_sources(rerun.recipe, "style") or ["style"]
         ),
         output=rerun.output,
-        resolved=rerun.resolved(start),
+        resolved=rerun.resolved(file_settings(with_files(known.config, moved))),
+        canvas=rerun.recipe.size,
         overwrite=rerun.overwrite,
         bit_depth=rerun.recipe.bit_depth,
     )
-    run_job(job, stop_after=rerun.stop_after, weights_sha256=rerun.weights_sha256)
 
 
 def register(parent: typer.Typer) -> None:

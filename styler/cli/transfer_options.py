@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from styler.cli.completion import choices, painters, starts
-from styler.cli.options import LOOK, NETWORK, SIZE
+from styler.cli.options import LOOK, NETWORK, REGIONS, SIZE
 from styler.cli.values import byte_count, layer_weights, step_counts
 from styler.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from styler.config import Resolved, TransferConfig
+    from styler.config import Kind, Resolved, TransferConfig
+
+
+def _painters(incomplete: str) -> Iterable[str]:
+    """Names of networks, also after others and a comma."""
+    before, comma, last = incomplete.rpartition(",")
+    taken = {name.strip() for name in before.split(",")} | ({"auto"} if comma else set())
+    return [f"{before}{comma}{name}" for name in painters(last) if name not in taken]
+
 
 Strength = Annotated[
     float | None,
@@ -30,9 +38,49 @@ StyleScale = Annotated[
 StyleLoss = Annotated[
     str | None,
     typer.Option(
-        help="gram, moments or wasserstein.",
+        help="gram, moments, w2, swd, histogram, mmd, nn or remd.",
         rich_help_panel=LOOK,
         autocompletion=choices("style.loss"),
+    ),
+]
+ContentLoss = Annotated[
+    str | None,
+    typer.Option(
+        help="mse, self-similarity or laplacian.",
+        rich_help_panel=LOOK,
+        autocompletion=choices("content.loss"),
+    ),
+]
+Color = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose colours: style, content, luminance, histogram, pca or match:IMAGE.",
+        rich_help_panel=LOOK,
+        autocompletion=choices("color.mode"),
+    ),
+]
+ContentMask = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where each style goes: white in a mask for each style, in their order, or one map "
+        "of colours.",
+        rich_help_panel=REGIONS,
+    ),
+]
+StyleMask = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="What of each style counts: a mask for each region, or maps of the same colours; "
+        "none for all of it.",
+        rich_help_panel=REGIONS,
+    ),
+]
+Protect = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="A mask: white stays as it is.", rich_help_panel=REGIONS
     ),
 ]
 ContentWeight = Annotated[float | None, typer.Option(help="Alpha of J(G).", rich_help_panel=LOOK)]
@@ -75,9 +123,10 @@ Optimizer = Annotated[
 Backbone = Annotated[
     str | None,
     typer.Option(
-        help="auto, vgg-lite, vgg19, vgg16 or vgg19-caffe; see `styler weights list`.",
+        help="auto, vgg-lite, vgg19, vgg16 or vgg19-caffe, or several of them, comma-separated; "
+        "see `styler weights list`.",
         rich_help_panel=NETWORK,
-        autocompletion=painters,
+        autocompletion=_painters,
     ),
 ]
 
@@ -87,8 +136,13 @@ KEYS = {
     "style_loss": "style.loss",
     "style_weight": "style.weight",
     "style_layers": "style.layers",
+    "content_loss": "content.loss",
     "content_weight": "content.weight",
     "content_layers": "content.layers",
+    "color": "color",
+    "content_mask": "regions.content_masks",
+    "style_mask": "regions.style_masks",
+    "protect": "regions.protect",
     "smoothness": "smoothness.weight",
     "seed": "runtime.seed",
     "size": "schedule.size",
@@ -98,6 +152,7 @@ KEYS = {
     "backbone": "backbone.name",
     "weights": "backbone.weights",
     "pooling": "backbone.pooling",
+    "padding": "backbone.padding",
     "device": "runtime.device",
     "precision": "runtime.precision",
     "max_memory": "runtime.max_memory",
@@ -106,7 +161,13 @@ KEYS = {
 
 
 def settings(
-    preset: str, pairs: Sequence[str] | None, init: str | None, given: Mapping[str, Any]
+    preset: str,
+    pairs: Sequence[str] | None,
+    init: str | None,
+    given: Mapping[str, Any],
+    *,
+    kind: Kind = "transfer",
+    more: Mapping[str, dict[str, Any]] | None = None,
 ) -> Resolved[TransferConfig]:
     """All settings: the preset's, those of ``--set``, and those of flags.
 
@@ -115,19 +176,22 @@ def settings(
         pairs: of ``--set``.
         init: what ``--init`` said.
         given: values by the names of flags, with underscores, among others; None was not given.
+        kind: of the preset.
+        more: by the name of a flag, settings that it stands for.
     """
     from styler.config import parse_set, resolve
     from styler.presets import load_preset
 
-    values = {name: given[name] for name in KEYS if given[name] is not None}
+    values = {name: given[name] for name in KEYS if given.get(name) is not None}
     readers: dict[str, Callable[[Any], Any]] = {
         "style_layers": lambda text: layer_weights("--style-layers", text),
         "content_layers": lambda text: layer_weights("--content-layers", text),
         "steps": step_counts,
         "max_memory": lambda text: byte_count("--max-memory", text),
         "weights": str,
+        "color": color,
     }
-    recipe = load_preset(preset, "transfer")
+    recipe = load_preset(preset, kind)
     flags = [
         (f"--{name.replace('_', '-')}", {KEYS[name]: readers.get(name, lambda v: v)(value)})
         for name, value in values.items()
@@ -137,7 +201,26 @@ def settings(
         ("--set", parse_set(pairs or [])),
         *flags,
         ("--init", start(init)),
+        *(more or {}).items(),
     )
+
+
+def color(text: str) -> dict[str, str]:
+    """What ``--color`` means: a mode, and the picture of ``match:IMAGE``.
+
+    Raises:
+        ConfigError: no picture is named.
+
+    Example:
+        >>> color("match:sunset.jpg")
+        {'mode': 'match', 'image': 'sunset.jpg'}
+    """
+    mode, sign, image = text.partition(":")
+    if mode == "match" and not image:
+        raise ConfigError("--color match names no picture", "--color match:sunset.jpg")
+    if sign and mode != "match":
+        raise ConfigError(f"--color {mode} takes no picture", "only match:IMAGE does")
+    return {"mode": mode, "image": image} if sign else {"mode": mode}
 
 
 def start(text: str | None) -> dict[str, str]:

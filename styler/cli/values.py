@@ -7,6 +7,10 @@ import re
 from styler.errors import ConfigError
 
 
+LEAST_CANVAS = 16
+"""Pixels of a side, at least."""
+
+
 def layer_weights(flag: str, text: str | None) -> dict[str, float] | None:
     """Layers with their weights.
 
@@ -75,3 +79,31 @@ def step_counts(text: str | None) -> list[int] | None:
         raise ConfigError(
             f"--steps {text} is not a list of whole numbers", "write 100 or 150,120,80"
         ) from None
+
+
+def canvas(flag: str, text: str | None, default: int) -> tuple[int, int]:
+    """The (height, width) of a picture, written as its width and height.
+
+    Args:
+        flag: that says it.
+        text: such as 1024 or 1024x512.
+        default: side of a square where nothing is said.
+
+    Raises:
+        ConfigError: it is no size.
+
+    Example:
+        >>> canvas("--size", "1024x512", 512), canvas("--size", "256", 512)
+        ((512, 1024), (256, 256))
+    """
+    if text is None:
+        return default, default
+    found = re.fullmatch(r"\s*(\d+)\s*(?:[x×]\s*(\d+))?\s*", text.lower())
+    if found is None:
+        raise ConfigError(f"{flag} {text} is no size", "write 1024 or 1024x512")
+    width, height = int(found[1]), int(found[2] or found[1])
+    if min(width, height) < LEAST_CANVAS:
+        raise ConfigError(
+            f"{flag} {text} is too small", f"sides have {LEAST_CANVAS} pixels at least"
+        )
+    return height, width

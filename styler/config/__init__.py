@@ -7,6 +7,7 @@ that order and remembers where each value came from.
 from __future__ import annotations
 
 from styler.config.dream import AscentConfig, DreamConfig, OctaveConfig, ZoomConfig
+from styler.config.files import NO_MASK, file_settings, numbered, setting_files, with_files
 from styler.config.kinds import CONFIGS, KINDS, Kind
 from styler.config.parts import (
     BackboneConfig,
@@ -17,8 +18,10 @@ from styler.config.parts import (
 from styler.config.resolution import Resolved, choices, flatten, keys, parse_set, resolve
 from styler.config.transfer import (
     START_KINDS,
+    ColorConfig,
     ContentConfig,
     InitConfig,
+    RegionConfig,
     ScheduleConfig,
     StyleConfig,
     TransferConfig,
@@ -33,9 +36,11 @@ from styler.config.visualize import (
 __all__ = [
     "CONFIGS",
     "KINDS",
+    "NO_MASK",
     "START_KINDS",
     "AscentConfig",
     "BackboneConfig",
+    "ColorConfig",
     "ContentConfig",
     "DreamConfig",
     "InitConfig",
@@ -43,6 +48,7 @@ __all__ = [
     "OctaveConfig",
     "OptimizerConfig",
     "ParameterConfig",
+    "RegionConfig",
     "Resolved",
     "RuntimeConfig",
     "ScheduleConfig",
@@ -54,8 +60,12 @@ __all__ = [
     "VisualizeConfig",
     "ZoomConfig",
     "choices",
+    "file_settings",
     "flatten",
     "keys",
+    "numbered",
     "parse_set",
     "resolve",
+    "setting_files",
+    "with_files",
 ]

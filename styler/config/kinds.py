@@ -10,7 +10,7 @@ from styler.config.dream import DreamConfig
 from styler.config.transfer import TransferConfig
 from styler.config.visualize import VisualizeConfig
 
-Kind = Literal["transfer", "dream", "visualize", "invert", "caricature"]
+Kind = Literal["transfer", "dream", "visualize", "invert", "caricature", "texture"]
 
 CONFIGS: Mapping[Kind, type[object]] = MappingProxyType(
     {
@@ -19,6 +19,7 @@ CONFIGS: Mapping[Kind, type[object]] = MappingProxyType(
         "visualize": VisualizeConfig,
         "invert": VisualizeConfig,
         "caricature": VisualizeConfig,
+        "texture": TransferConfig,
     }
 )
 """The configuration of each kind."""

@@ -25,9 +25,13 @@ class BackboneConfig:
     """a backbone's name, or `auto`: the best whose weights are at hand"""
     weights: str | None = None
     """path of a weights file for that backbone; None: found by name"""
-    pooling: Literal["max", "average", "native"] = "average"
+    pooling: Literal["max", "average", "l2", "native"] = "average"
     """average gives less noise than the max pooling most networks were trained with; `native` is
     what the network was trained with"""
+    rescale_pooling: bool = False
+    """multiply what average or l2 pooling gives, to make it about as large as max pooling's"""
+    padding: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+    """what convolutions see beyond the border; networks are trained with zeros"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +40,11 @@ class SmoothnessConfig:
 
     weight: NonNegative = 4.0
     """0 switches it off"""
-    norm: Literal["l1", "l2", "half-l2"] = "l2"
-    """absolute or squared differences of neighbours, see `styler.losses.total_variation`"""
+    norm: Literal["l1", "l2", "half-l2", "lp"] = "l2"
+    """absolute or squared differences of neighbours, or their power `power`: see
+    `styler.losses.total_variation`"""
+    power: Annotated[float, Meta(ge=1, le=8)] = 1.5
+    """exponent of the norm `lp`"""
     reduction: Literal["sum", "mean"] = "mean"
     """the mean divides by the number of values"""
 

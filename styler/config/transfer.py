@@ -28,10 +28,16 @@ class ContentConfig:
 
     weight: NonNegative = 0.8
     """alpha of J(G) at strength 0.5"""
+    loss: Literal["mse", "self-similarity", "laplacian"] = "mse"
+    """features in place; or their likeness to each other, or edges of the blurred picture"""
     normalization: Literal["mse", "gatys", "variance", "relative"] = "variance"
-    """see `styler.losses.ContentLoss`"""
+    """of `mse`, see `styler.losses.ContentLoss`; the other losses have their own"""
     layers: LayerWeights = field(default_factory=lambda: {"relu4_2": 1.0})
     """weight of each layer"""
+
+
+StyleLossName = Literal["gram", "moments", "w2", "swd", "histogram", "mmd", "nn", "remd"]
+"""Style losses by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +46,10 @@ class StyleConfig:
 
     weight: NonNegative = 1.0
     """beta of J(G) at strength 0.5"""
-    loss: Literal["gram", "moments", "wasserstein"] = "moments"
-    """which statistic of the features is the style"""
+    loss: StyleLossName = "moments"
+    """what of the features is the style, and how it is compared: see the guide"""
+    also: dict[StyleLossName, NonNegative] = field(default_factory=dict)
+    """further losses on the same layers, with their weights relative to that of `loss`"""
     normalization: Literal["none", "hw", "chw", "gatys", "relative"] = "relative"
     """of the Gram matrix, see `styler.losses.GramStyleLoss`; the other losses have their own"""
     layers: LayerWeights = field(
@@ -58,6 +66,36 @@ class StyleConfig:
     """size of the style picture as a fraction of the result's: larger gives larger strokes"""
     enlarge: bool = False
     """enlarge a style picture that is smaller than that, instead of taking it as it is"""
+    invariance: tuple[Literal["flip", "turn"], ...] = ()
+    """show the style mirrored, too, or turned by all quarters"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorConfig:
+    """Whose colours the result has."""
+
+    mode: Literal["style", "content", "luminance", "histogram", "pca", "match"] = "style"
+    """`content` and `luminance` give the result the content's colours after and around the
+    transfer, `histogram` and `pca` give them to the style before it, `match` gives the result
+    those of `image`"""
+    image: str | None = None
+    """path of the picture whose colours are taken, for mode `match`"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionConfig:
+    """Which style goes where."""
+
+    content_masks: tuple[str, ...] = ()
+    """paths of masks of the content, one for each region in the order of the styles; or one map
+    in which each colour is a region"""
+    style_masks: tuple[str, ...] = ()
+    """paths of masks of the styles, likewise; maps are matched to the content's by colour"""
+    protect: str | None = None
+    """path of a mask of what stays as it is in the content"""
+    margin: Literal["simple", "inside", "all"] = "simple"
+    """which units belong to a region: by the part of their own cell, only those that see nothing
+    else, or all that see any of it"""
 
 
 StartKind = Literal["content", "noise", "uniform", "style", "image"]
@@ -96,7 +134,7 @@ class ScheduleConfig:
     """at most so many scales; None: as many as fit above `min_side`"""
     steps: tuple[Steps, ...] = (150, 120, 80, 60, 40)
     """steps per scale, coarse to fine; the last number serves all further scales"""
-    flat: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    flat: Annotated[float, Meta(ge=0, lt=1)] = 0.005
     """a scale after the first ends once ten steps have lowered the loss by less than this share;
     0 takes all steps"""
 
@@ -115,6 +153,8 @@ class TransferConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     content: ContentConfig = field(default_factory=ContentConfig)
     style: StyleConfig = field(default_factory=StyleConfig)
+    color: ColorConfig = field(default_factory=ColorConfig)
+    regions: RegionConfig = field(default_factory=RegionConfig)
     smoothness: SmoothnessConfig = field(default_factory=SmoothnessConfig)
     init: InitConfig = field(default_factory=InitConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -129,6 +169,8 @@ class TransferConfig:
         """
         if self.init.kind == "image" and not self.init.image:
             raise ConfigError("init.kind is image but init.image names no file", "--init FILE")
+        if self.color.mode == "match" and not self.color.image:
+            raise ConfigError("color.mode is match but color.image names no file", "match:IMAGE")
         if not self.schedule.steps:
             raise ConfigError("schedule.steps is empty", "give one number per scale")
         if self.style.weight > 0 and not any(self.style.layers.values()):

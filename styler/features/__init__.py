@@ -9,9 +9,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from styler.features.base import Extractor, Pooling
+    from styler.features.base import Extractor, Padding, Pooling
     from styler.features.convert import identify, import_weights
     from styler.features.download import fetch_weights
+    from styler.features.ensemble import EnsembleExtractor
     from styler.features.extractor import extractor_of, load_extractor
     from styler.features.layers import resolve_layer
     from styler.features.locate import choose_backbone, find_weights, weights_cache
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from styler.features.weights import LoadedWeights, WeightReport, load_weights, verify_weights
 
 _HOMES = {
-    "base": ("Extractor", "Pooling"),
+    "base": ("Extractor", "Padding", "Pooling"),
     "convert": ("identify", "import_weights"),
     "download": ("fetch_weights",),
+    "ensemble": ("EnsembleExtractor",),
     "extractor": ("extractor_of", "load_extractor"),
     "layers": ("resolve_layer",),
     "locate": ("choose_backbone", "find_weights", "weights_cache"),
@@ -42,9 +44,11 @@ _HOMES = {
 __all__ = [
     "BACKBONES",
     "BackboneSpec",
+    "EnsembleExtractor",
     "Extractor",
     "LayerRow",
     "LoadedWeights",
+    "Padding",
     "Pooling",
     "Preprocessing",
     "ReceptiveField",

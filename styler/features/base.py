@@ -11,13 +11,19 @@ from torch import Tensor
 
 from styler.errors import ConfigError, DeviceError, ImageError
 from styler.features.layers import resolve_layer
+from styler.features.pooling import PoolingKind, pooling_name
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import LUMA, BackboneSpec, Preprocessing
 from styler.features.segments import Segment
 
-Pooling = Literal["max", "average", "native"]
+Pooling = Literal["max", "average", "l2", "native"]
 """Kinds of pooling a network can be run with: "max" leaves it as it is, "average" replaces every
-max pooling, "native" is the one of the two that the network was trained with."""
+max pooling, "l2" does so with the root of the mean square (VGG networks only), "native" is the one
+that the network was trained with."""
+
+Padding = Literal["zeros", "reflect", "replicate", "circular"]
+"""What convolutions see beyond the border: nothing, the picture mirrored without its outermost row
+twice, that row again and again, or the opposite border."""
 
 _PRECISIONS = (torch.float32, torch.bfloat16, torch.float64)
 
@@ -36,7 +42,10 @@ class Extractor(ABC):
         dtype: what it computes in and gives its features in: float32, bfloat16 or float64.
             float16 is refused: activations of VGG networks go beyond its range.
         pooling: "max" when the network's pooling is left as it is, "average" when average pooling
-            stands in for every max pooling, as Gatys et al. do, without rescaling what follows.
+            stands in for every max pooling, as Gatys et al. do, "l2" for the root of the mean
+            square.
+        rescale_pooling: whether what stands in is multiplied, see `styler.features.pooling`.
+        padding: what its convolutions see beyond the border.
         weights_sha256: digest of the file its weights are from; of a network without a file, of
             its tensors.
         preprocessing: how it normalises an image.
@@ -58,6 +67,8 @@ class Extractor(ABC):
         Gatys, Ecker, Bethge 2015, arXiv 1508.06576, section "Methods" (average pooling).
     """
 
+    rescale_pooling: bool = False
+    padding: Padding = "zeros"
     input_size: int | None = None
     native_side: int = 224
     notice: str | None = None
@@ -70,7 +81,7 @@ class Extractor(ABC):
         preprocessing: Preprocessing,
         device: torch.device,
         dtype: torch.dtype,
-        pooling: Literal["max", "average"],
+        pooling: PoolingKind,
         weights_sha256: str,
     ) -> None:
         check_options(device, dtype, pooling)
@@ -78,12 +89,17 @@ class Extractor(ABC):
         self.layers = tuple(layers)
         self.preprocessing = preprocessing
         self.dtype = dtype
-        self.pooling: Literal["max", "average"] = pooling
+        self.pooling: PoolingKind = pooling
         self.weights_sha256 = weights_sha256
         self._wide = torch.promote_types(dtype, torch.float32)
         self._mean = _per_channel(preprocessing.mean, self._wide, device)
         self._std = _per_channel(preprocessing.std, self._wide, device)
         self.device = self._mean.device  # "cuda" has become "cuda:0"
+
+    @property
+    def pooling_name(self) -> str:
+        """How it pools, in one word such as ``average×1.45``: its features depend on it."""
+        return pooling_name(self.pooling, rescaled=self.rescale_pooling)
 
     @abstractmethod
     def channels(self, layer: str) -> int:
@@ -144,9 +160,11 @@ class Extractor(ABC):
             From the image to the deepest layer.
 
         Raises:
-            ConfigError: a layer is unknown, or its units see the whole image.
+            ConfigError: a layer is unknown, or its units see the whole image, or beyond one border
+                the opposite one.
         """
         wanted = self.resolve(layers)
+        self._check_borders()
         fields: dict[str, ReceptiveField] = {}
         for layer in wanted:
             field = None if self.input_size else self.receptive_field(layer)
@@ -165,6 +183,17 @@ class Extractor(ABC):
                 run=self.__call__,
             )
         ]
+
+    def _check_borders(self) -> None:
+        """Makes sure that a tile at a border of the picture needs nothing from elsewhere.
+
+        What mirrored and repeated borders show is part of the tile that lies at the border.
+        """
+        if self.padding == "circular":
+            raise ConfigError(
+                f"{self.name} sees the opposite border (circular padding): no tile of it will do",
+                "use another --padding, or a smaller --size",
+            )
 
     def normalise(self, image: Tensor) -> Tensor:
         """The network's input before any rounding to its precision.
@@ -226,30 +255,41 @@ class Extractor(ABC):
         return self.normalise(image).to(self.dtype, memory_format=torch.channels_last)
 
 
-def check_options(device: torch.device, dtype: torch.dtype, pooling: str) -> None:
+def check_options(
+    device: torch.device, dtype: torch.dtype, pooling: str, padding: str = "zeros"
+) -> None:
     """Makes sure that a network can be run in a way, before it is built.
 
     Raises:
-        ConfigError: the precision or the pooling is unknown.
+        ConfigError: the precision, the pooling or the padding is unknown.
         DeviceError: there is no such device.
     """
     if dtype not in _PRECISIONS:
         names = ", ".join(str(known).removeprefix("torch.") for known in _PRECISIONS)
         raise ConfigError(f"a network computes in {names}, got {dtype}", "use bfloat16")
     if pooling not in get_args(Pooling):
-        raise ConfigError(f"pooling is max, average or native, got '{pooling}'")
+        raise ConfigError(f"pooling is max, average, l2 or native, got '{pooling}'")
+    if padding not in get_args(Padding):
+        raise ConfigError(f"padding is zeros, reflect, replicate or circular, got '{padding}'")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError("no CUDA device is available", "use the device cpu")
 
 
-def resolve_pooling(spec: BackboneSpec, pooling: Pooling) -> Literal["max", "average"]:
+def resolve_pooling(spec: BackboneSpec, pooling: Pooling) -> PoolingKind:
     """What a kind of pooling means for a network.
+
+    Raises:
+        ConfigError: the network is no VGG, whose windows alone l2 pooling is made for.
 
     Example:
         >>> from styler.features.registry import get_backbone
         >>> resolve_pooling(get_backbone("vgg-lite"), "native")
         'average'
     """
+    if pooling == "l2" and spec.architecture != "vgg":
+        raise ConfigError(
+            f"{spec.name} cannot pool by l2, which is for VGG networks", "use max or average"
+        )
     return spec.native_pooling if pooling == "native" else pooling
 
 

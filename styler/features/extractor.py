@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from styler.errors import BackboneError, DeviceError
-from styler.features.base import Extractor, Pooling, check_options
+from styler.errors import BackboneError, ConfigError, DeviceError
+from styler.features.base import Extractor, Padding, Pooling, check_options
 from styler.features.convert import identify
+from styler.features.ensemble import EnsembleExtractor, network_names
 from styler.features.locate import choose_backbone, find_weights, missing_weights
 from styler.features.probing import is_memory_error
 from styler.features.registry import BackboneSpec, Preprocessing, get_backbone, is_reference
@@ -27,6 +28,8 @@ def load_extractor(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     pooling: Pooling = "max",
+    padding: Padding = "zeros",
+    rescale_pooling: bool = False,
     weights: Path | None = None,
 ) -> Extractor:
     """Loads a network whose weights are at hand. Nothing is downloaded.
@@ -35,14 +38,20 @@ def load_extractor(
         name: a registered network, ``torchvision:NAME``, ``timm:NAME``, a function that gives an
             ``nn.Module`` (``package.module:factory``, ``path/to/file.py:factory``), or "auto" for
             the best one at hand; with a weights file given, "auto" is the network that the file
-            is for.
+            is for. Several, with commas between them, are an
+            `styler.features.ensemble.EnsembleExtractor`.
         device: where to compute.
         dtype: torch.float32, torch.bfloat16 (faster; features of photographs differ by 0.4 to
             0.8%) or torch.float64.
-        pooling: "max", "average" to put average pooling in its place, or "native" for the one of
-            the two that the network was trained with.
+        pooling: "max", "average" to put average pooling in its place, "l2" for the root of the
+            mean square (VGG networks only), or "native" for what the network was trained with.
+        padding: what convolutions see beyond the border; for VGG networks. See
+            `styler.features.vgg.VggExtractor` for seamless textures.
+        rescale_pooling: multiply what average or l2 pooling gives, to make it about as large as
+            what max pooling gives; for VGG networks, see `styler.features.pooling.RESCALE`.
         weights: a weights file or a folder of them, looked at before all other places; for a
-            function, a file of its network's tensors, which has them already otherwise.
+            function, a file of its network's tensors, which has them already otherwise. A folder
+            serves several networks, a file does not.
 
     Returns:
         The extractor.
@@ -50,7 +59,8 @@ def load_extractor(
     Raises:
         BackboneError: the network is unknown, its weights are missing or damaged, the library
             that it needs does not work, or a function fails to give a network.
-        ConfigError: the precision or the pooling is unknown, or cannot be had of this network.
+        ConfigError: the precision, the pooling or the padding is unknown, or cannot be had of
+            this network.
         DeviceError: there is no such device.
 
     Example:
@@ -59,18 +69,80 @@ def load_extractor(
         (256, 8)
     """
     place = _device(device)
-    check_options(place, dtype, pooling)
+    check_options(place, dtype, pooling, padding)
+    names = network_names(name)
+    _check_file(weights, names)
+    found = [
+        _load(
+            each,
+            weights,
+            device=place,
+            dtype=dtype,
+            pooling=pooling,
+            padding=padding,
+            rescale_pooling=rescale_pooling,
+        )
+        for each in names
+    ]
+    return found[0] if len(found) == 1 else EnsembleExtractor(found)
+
+
+def _check_file(weights: Path | None, names: list[str]) -> None:
+    if weights is not None and len(names) > 1 and os.path.isfile(os.path.expanduser(weights)):
+        raise ConfigError(
+            f"{weights} is one file, {','.join(names)} are {len(names)} networks",
+            "give a folder that holds the weights of each, or leave --weights out",
+        )
+
+
+def _load(
+    name: str,
+    weights: Path | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    pooling: Pooling,
+    padding: Padding,
+    rescale_pooling: bool,
+) -> Extractor:
+    """One network."""
     if is_reference(name):
-        return _load_reference(name, place, dtype, pooling, weights)
-    spec, path = _locate(name, place, weights)
+        _check_plain(name, padding, rescale_pooling)
+        return _load_reference(name, device, dtype, pooling, weights)
+    spec, path = _locate(name, device, weights)
     if spec.architecture == "vgg":
-        loaded = load_weights(spec, path)
-        return VggExtractor(spec, loaded, device=place, dtype=dtype, pooling=pooling)
+        return VggExtractor(
+            spec,
+            load_weights(spec, path),
+            device=device,
+            dtype=dtype,
+            pooling=pooling,
+            padding=padding,
+            rescale_pooling=rescale_pooling,
+        )
+    _check_plain(spec.name, padding, rescale_pooling)
     from styler.features.networks import build_network, fill
 
     model = build_network(spec)
     loaded = load_weights(spec, path, model)
-    return _open(spec, fill(model, loaded.state), loaded.sha256, place, dtype, pooling)
+    return _open(spec, fill(model, loaded.state), loaded.sha256, device, dtype, pooling)
+
+
+def _check_plain(name: str, padding: Padding, rescale_pooling: bool) -> None:
+    """Makes sure that nothing is wanted of a network that only VGG networks do.
+
+    In others convolutions of many sizes pad in many ways, and poolings overlap and pad, too.
+    """
+    if padding != "zeros":
+        raise ConfigError(
+            f"{name} cannot pad by {padding}, which is for VGG networks",
+            "use padding zeros, or --backbone vgg-lite",
+        )
+    if rescale_pooling:
+        raise ConfigError(
+            f"pooling of {name} cannot be rescaled, which is for VGG networks",
+            "set backbone.rescale_pooling to false, or use --backbone vgg-lite",
+        )
 
 
 def extractor_of(

@@ -18,7 +18,7 @@ class Op:
         out_channels: channels of its output.
         kernel: side of its window in pixels of its input.
         stride: distance of neighbouring windows.
-        padding: zeros added on each side.
+        padding: positions added on each side.
     """
 
     name: str
@@ -79,14 +79,21 @@ def output_side(op: Op, side: int) -> int:
     return (side + 2 * op.padding - op.kernel) // op.stride + 1
 
 
-def minimum_side(ops: Sequence[Op]) -> int:
+def minimum_side(ops: Sequence[Op], *, mirrored: bool = False) -> int:
     """The smallest side of an image, in pixels, from which a chain of steps yields one unit.
 
+    Args:
+        ops: the steps.
+        mirrored: whether padding mirrors its input, which must then be larger than the padding.
+
     Example:
-        >>> minimum_side(vgg_ops([[8], [16]]))
-        4
+        >>> minimum_side(vgg_ops([[8], [16]])), minimum_side(vgg_ops([[8], [16]]), mirrored=True)
+        (4, 4)
+        >>> minimum_side(vgg_ops([[8]])[:1]), minimum_side(vgg_ops([[8]])[:1], mirrored=True)
+        (1, 2)
     """
     side = 1
     for op in reversed(ops):
-        side = max(1, (side - 1) * op.stride + op.kernel - 2 * op.padding)
+        least = op.padding + 1 if mirrored else 1
+        side = max(least, (side - 1) * op.stride + op.kernel - 2 * op.padding)
     return side

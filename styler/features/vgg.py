@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styler.features.base import Extractor, Pooling, resolve_pooling
+from styler.errors import UsageError
+from styler.features.base import Extractor, Padding, Pooling, resolve_pooling
 from styler.features.network import Op, minimum_side, output_side, vgg_ops
+from styler.features.pooling import pooling_function
 from styler.features.receptive_field import ReceptiveField, chain_fields
 from styler.features.registry import BackboneSpec
 from styler.features.segments import Segment
@@ -28,7 +30,14 @@ class VggExtractor(Extractor):
         weights: its tensors.
         device: where to compute.
         dtype: what to compute in.
-        pooling: "max", "average" in its place, or "native".
+        pooling: "max", "average" or "l2" in its place, or "native".
+        padding: what its convolutions see beyond the border. With "circular" a picture that is
+            shifted, what leaves it coming in at the other side, has its features shifted, if its
+            sides are multiples of the stride of the deepest layer's pooling and it is shifted by
+            such. Pooling leaves out the last row and column of odd sides: seamless textures need
+            sides that are such multiples, 16 for relu5_1.
+        rescale_pooling: multiply what stands in for max pooling, to make it about as large; see
+            `styler.features.pooling.RESCALE`.
     """
 
     def __init__(
@@ -39,6 +48,8 @@ class VggExtractor(Extractor):
         device: torch.device,
         dtype: torch.dtype,
         pooling: Pooling,
+        padding: Padding = "zeros",
+        rescale_pooling: bool = False,
     ) -> None:
         self._ops = vgg_ops(spec.blocks)
         super().__init__(
@@ -50,6 +61,8 @@ class VggExtractor(Extractor):
             pooling=resolve_pooling(spec, pooling),
             weights_sha256=weights.sha256,
         )
+        self.padding = padding
+        self.rescale_pooling = rescale_pooling
         self._places = {op.name: place for place, op in enumerate(self._ops)}
         self._fields = chain_fields(self._ops)
         # Copies, because a view of a memory-mapped file would keep all of it resident.
@@ -73,7 +86,8 @@ class VggExtractor(Extractor):
 
     def minimum_side(self, layer: str) -> int:
         """The smallest side of an image, in pixels, with which a layer has a unit."""
-        return minimum_side(self._ops[: self._place(layer) + 1])
+        ops = self._ops[: self._place(layer) + 1]
+        return minimum_side(ops, mirrored=self.padding == "reflect")
 
     def receptive_field(self, layer: str) -> ReceptiveField:
         """What a layer's units see."""
@@ -86,6 +100,7 @@ class VggExtractor(Extractor):
         between two cuts a unit sees so little that margins cost next to nothing.
         """
         wanted = set(self.resolve(layers))
+        self._check_borders()
         last = max((place for place, op in enumerate(self._ops) if op.name in wanted), default=-1)
         cuts = [
             place
@@ -103,7 +118,7 @@ class VggExtractor(Extractor):
 
         def run(value: Tensor, layers: Sequence[str]) -> Mapping[str, Tensor]:
             ready = value if start else self._ready(value)
-            return run_ops(ops, self._state, ready, layers, self.pooling)
+            return self._steps(ops, ready, layers)
 
         return Segment(
             layers=tuple(op.name for op in ops if op.name in wanted),
@@ -118,7 +133,20 @@ class VggExtractor(Extractor):
         return self._places[self.resolve([layer])[0]]
 
     def _run(self, normalised: Tensor, wanted: Sequence[str]) -> Mapping[str, Tensor]:
-        return run_ops(self._ops, self._state, normalised, wanted, self.pooling)
+        return self._steps(self._ops, normalised, wanted)
+
+    def _steps(
+        self, ops: Sequence[Op], value: Tensor, wanted: Collection[str]
+    ) -> dict[str, Tensor]:
+        return run_ops(
+            ops,
+            self._state,
+            value,
+            wanted,
+            self.pooling,
+            padding=self.padding,
+            rescale_pooling=self.rescale_pooling,
+        )
 
 
 def run_ops(
@@ -127,6 +155,9 @@ def run_ops(
     value: Tensor,
     wanted: Collection[str],
     pooling: Pooling,
+    *,
+    padding: Padding = "zeros",
+    rescale_pooling: bool = False,
 ) -> dict[str, Tensor]:
     """The wanted layers of a VGG network, which runs as far as the deepest of them.
 
@@ -135,26 +166,40 @@ def run_ops(
         state: ``conv1_1.weight``, ``conv1_1.bias``, … in the precision of `value`.
         value: (B, C, H, W), normalised.
         wanted: canonical names.
-        pooling: "max", or "average" in its place; "native" is for the caller to resolve.
+        pooling: "max", or "average" or "l2" in its place; "native" is for the caller to resolve.
+        padding: what convolutions see beyond the border.
+        rescale_pooling: multiply what stands in for max pooling.
 
     Returns:
         By canonical name, in the network's order.
+
+    Raises:
+        UsageError: pooling is "native".
     """
-    pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+    if pooling == "native":
+        raise UsageError("steps of a network have no native pooling", "see resolve_pooling")
+    pool = pooling_function(pooling, rescaled=rescale_pooling)
     found: dict[str, Tensor] = {}
     previous = ""
     last = max((place for place, op in enumerate(ops) if op.name in wanted), default=-1)
     for op in ops[: last + 1]:
         if op.kind == "conv":
-            weight, bias = state[f"{op.name}.weight"], state[f"{op.name}.bias"]
-            value = F.conv2d(value, weight, bias, padding=op.padding)
+            value = _convolve(op, state, value, padding)
         elif op.kind == "relu":
             # In place saves a quarter of the memory, and would rectify a convolution's output
             # that the caller is about to be given.
             value = F.relu(value, inplace=previous not in found)
         else:
-            value = pool(value, op.kernel, op.stride)
+            value = pool(value, op.kernel)
         if op.name in wanted:
             found[op.name] = value
         previous = op.name
     return found
+
+
+def _convolve(op: Op, state: Mapping[str, Tensor], value: Tensor, padding: Padding) -> Tensor:
+    weight, bias = state[f"{op.name}.weight"], state[f"{op.name}.bias"]
+    if padding == "zeros":  # without a copy
+        return F.conv2d(value, weight, bias, padding=op.padding)
+    padded = F.pad(value, (op.padding,) * 4, mode=padding)
+    return F.conv2d(padded.contiguous(memory_format=torch.channels_last), weight, bias)

@@ -6,7 +6,7 @@ from styler.images.alpha import fill_transparent
 from styler.images.animation import ANIMATION_EXTENSIONS, AnimationWriter, check_animation
 from styler.images.encode import WRITABLE_EXTENSIONS
 from styler.images.files import Picture, read_picture, read_recipe, write_picture
-from styler.images.geometry import fit_long_side, resize
+from styler.images.geometry import fit_long_side, resize, resize_wrapped
 from styler.images.output import check_output
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "read_picture",
     "read_recipe",
     "resize",
+    "resize_wrapped",
     "write_picture",
 ]

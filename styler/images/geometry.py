@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,6 +46,45 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
         image, size=(height, width), mode="bicubic", antialias=True, align_corners=False
     )
     return resampled.clamp(0.0, 1.0)
+
+
+def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The same for a picture that is tiled: its opposite borders are neighbours and stay so.
+
+    Args:
+        image: (B, C, H, W), floating point, values in [0, 1].
+        size: (height, width) in pixels, each at least 1.
+
+    Returns:
+        (B, C, height, width); `image` itself when the size is already right.
+
+    Raises:
+        UsageError: as `resize` does.
+
+    Example:
+        >>> import torch
+        >>> ramp = torch.arange(8.0).expand(1, 1, 8, 8) / 8
+        >>> turned = resize_wrapped(ramp.roll(2, 3), (16, 16)).roll(-4, 3)
+        >>> torch.allclose(turned, resize_wrapped(ramp, (16, 16)), atol=1e-6)
+        True
+    """
+    own = (image.shape[-2], image.shape[-1])
+    if own == tuple(size):
+        return image
+    # As many pixels on each side as become whole pixels of the result: none is moved by a part.
+    rows, columns = (_margin(a, b) for a, b in zip(own, size, strict=True))
+    padded = F.pad(image, (columns, columns, rows, rows), mode="circular")
+    enlarged = [b * (a + 2 * k) // a for a, b, k in zip(own, size, (rows, columns), strict=True)]
+    found = resize(padded, (enlarged[0], enlarged[1]))
+    top, left = rows * size[0] // own[0], columns * size[1] // own[1]
+    return found[..., top : top + size[0], left : left + size[1]]
+
+
+def _margin(own: int, wanted: int) -> int:
+    """The least number of pixels that becomes a whole number, and no kernel reaches beyond."""
+    unit = own // gcd(own, wanted)
+    reach = max(4, 4 * own // max(1, wanted))
+    return min(own, -(-reach // unit) * unit)
 
 
 def fit_long_side(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -81,6 +81,22 @@ def check_non_negative(name: str, value: float) -> None:
     """Raise unless `value` is a finite number of 0 or more."""
     if not (math.isfinite(value) and value >= 0):
         raise UsageError(f"{name} is {value}, expected a finite number of 0 or more")
+
+
+def check_positive(name: str, value: int) -> None:
+    """Raise unless `value` is a whole number of 1 or more."""
+    if not (math.isfinite(value) and value >= 1 and value == int(value)):
+        raise UsageError(f"{name} is {value}, expected a whole number of 1 or more")
+
+
+def check_shares(shares: Sequence[float], styles: int) -> None:
+    """Raise unless there is a share for each style, none negative, and one above 0."""
+    if not styles or styles != len(shares):
+        raise UsageError(f"{len(shares)} shares for {styles} styles, expected one for each")
+    for share in shares:
+        check_non_negative("share", share)
+    if sum(shares) == 0:
+        raise UsageError("shares are all 0, expected at least one above 0")
 
 
 def may_read_values(*tensors: Tensor | None) -> bool:

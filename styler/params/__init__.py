@@ -5,6 +5,6 @@ from __future__ import annotations
 from styler.params.base import ImageParameter
 from styler.params.fourier import FourierImage
 from styler.params.maco import MacoImage
-from styler.params.pixels import PixelImage
+from styler.params.pixels import Held, PixelImage
 
-__all__ = ["FourierImage", "ImageParameter", "MacoImage", "PixelImage"]
+__all__ = ["FourierImage", "Held", "ImageParameter", "MacoImage", "PixelImage"]

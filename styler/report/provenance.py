@@ -65,6 +65,7 @@ class Outcome:
         seconds: of optimisation.
         losses: name → unweighted loss at the last look; `total` is weighted.
         trace: (steps done, total) over the run, thinned.
+        terms: name → unweighted loss at each point of `trace`; empty where nobody wrote it down.
     """
 
     done: int
@@ -74,6 +75,7 @@ class Outcome:
     seconds: Annotated[float, Meta(ge=0, le=1e9)]
     losses: dict[str, float]
     trace: list[tuple[int, float]]
+    terms: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
-"""Contact sheets: pictures in labelled rows, and grids of small ones."""
+"""Contact sheets: pictures in labelled rows, grids of small ones, and tables of them."""
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +26,18 @@ TITLE = 24
 _BELOW = LABEL + 2 * GAP
 """What a label takes below its picture, with the gap to the next row."""
 
+_LINE = LABEL + 4
+"""From one line of a head to the next."""
+
+_HEAD = 200
+"""Width of a row's head in pixels, at most."""
+
+_LINES = 3
+"""Lines of a column's head, at most."""
+
+_MISSING = (224, 224, 224)
+_QUIET = (110, 110, 110)
+
 _SHAPE = 3 / 2
 """Width over height that a grid comes near to: that of most screens and figures."""
 
@@ -34,6 +48,7 @@ class _Text:
     y: int
     text: str
     size: int = LABEL
+    colour: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +140,151 @@ def unit_grid(
     return _drawn(size, parts)
 
 
+def labelled_grid(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells: Sequence[Sequence[Tensor | str]],
+    *,
+    row_title: str = "",
+    column_title: str = "",
+    title: str | None = None,
+    side: int = 256,
+) -> Tensor:
+    """Lay out pictures in a table, whose rows and columns have heads.
+
+    All cells have one size, into which each picture fits with its longer side at `side`. Heads of
+    columns stand above, those of rows at the left; what is too wide is wrapped at spaces and
+    commas, then cut, and ends in an ellipsis. A line break in a head is one on the sheet.
+
+    Args:
+        rows: their heads, from above.
+        columns: their heads, from the left.
+        cells: by row, then by column: a picture, (1, 3, H, W) sRGB in [0, 1] of any size; or a
+            text, perhaps empty, that stands on grey where there is none.
+        row_title: what the heads of rows are values of, in grey above them.
+        column_title: likewise of columns.
+        title: written above it all; None leaves no room for it.
+        side: of a picture, to which its longer side is scaled, in pixels.
+
+    Returns:
+        (1, 3, H', W'), white between the pictures.
+
+    Raises:
+        UsageError: there are no cells, not one for each pair of heads, or cells of no size.
+
+    Example:
+        >>> picture = torch.zeros(1, 3, 48, 64)
+        >>> cells = [[picture, picture], [picture, "diverged"]]
+        >>> labelled_grid(["0.2", "0.8"], ["1", "2"], cells, row_title="strength").shape
+        torch.Size([1, 3, 440, 605])
+    """
+    fits = len(cells) == len(rows) and all(len(row) == len(columns) for row in cells)
+    if not (rows and columns and fits) or side < 1:
+        raise UsageError(
+            f"a table of {len(rows)} × {len(columns)} needs a cell for each and a side, "
+            f"got {sum(map(len, cells))} and {side}"
+        )
+    scaled = [[_filled(cell, side) for cell in row] for row in cells]
+    sizes = [cell.size for row in scaled for cell in row if not isinstance(cell, str)]
+    width, height = (max(sides) for sides in zip(*(sizes or [(side, side)]), strict=True))
+    row_heads = [_wrapped(head, _HEAD) for head in rows]
+    column_heads = [_wrapped(head, width, _LINES) for head in columns]
+    names = _shortened(row_title, _HEAD, LABEL)
+    gutter = max(map(_width, [names, *(line for head in row_heads for line in head)]))
+    band = GAP if title is None else 2 * GAP + TITLE
+    table = _Table(
+        left=GAP + (gutter + GAP if gutter else 0),
+        top=band + (max(map(len, column_heads)) + bool(column_title)) * _LINE + GAP // 2,
+        width=width,
+        height=max(height, *(len(head) * _LINE for head in row_heads)),
+    )
+    across = table.x(len(columns))
+    free = across - table.left - GAP
+    parts = _lines([_shortened(column_title, free, LABEL)], (table.left, band), free, 0.5, _QUIET)
+    parts += _lines([names], (GAP, table.top - GAP // 2 - _LINE), gutter, 1, _QUIET)
+    if title is not None:
+        text = _shortened(title, across - 2 * GAP, TITLE)
+        parts.append(_Text(x=GAP, y=GAP // 2, text=text, size=TITLE))
+    for number, head in enumerate(column_heads):
+        y = table.top - GAP // 2 - len(head) * _LINE
+        parts += _lines(head, (table.x(number), y), width, 0.5)
+    for number, head in enumerate(row_heads):
+        y = table.y(number) + (table.height - len(head) * _LINE) // 2
+        parts += _lines(head, (GAP, y), gutter, 1)
+        for column, cell in enumerate(scaled[number]):
+            parts += table.cell(number, column, cell)
+    return _drawn((across, table.y(len(rows))), parts)
+
+
+def _filled(cell: Tensor | str, side: int) -> Image.Image | str:
+    return cell if isinstance(cell, str) else _scaled(cell, side / max(cell.shape[-2:]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """Where cells are, and how large."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def x(self, column: int) -> int:
+        return self.left + column * (self.width + GAP)
+
+    def y(self, row: int) -> int:
+        return self.top + row * (self.height + GAP)
+
+    def cell(self, row: int, column: int, content: Image.Image | str) -> list[_Tile | _Text]:
+        """A picture in the middle of its cell, or a text on grey."""
+        x, y = self.x(column), self.y(row)
+        if not isinstance(content, str):
+            left, above = (self.width - content.width) // 2, (self.height - content.height) // 2
+            return [_Tile(x=x + left, y=y + above, picture=content)]
+        blank = Image.new("RGB", (self.width, self.height), _MISSING)
+        lines = _wrapped(content, self.width - GAP, max(1, self.height // _LINE))
+        middle = y + (self.height - len(lines) * _LINE) // 2
+        return [
+            _Tile(x=x, y=y, picture=blank),
+            *_lines(lines, (x, middle), self.width, 0.5, _QUIET),
+        ]
+
+
+def _lines(
+    lines: Sequence[str],
+    corner: tuple[int, int],
+    width: int,
+    align: float,
+    colour: tuple[int, int, int] = (0, 0, 0),
+) -> list[_Tile | _Text]:
+    """Lines of a label below each other, at the left (0) to the right (1) of a width."""
+    return [
+        _Text(
+            x=corner[0] + round((width - _width(line)) * align),
+            y=corner[1] + number * _LINE,
+            text=line,
+            colour=colour,
+        )
+        for number, line in enumerate(lines)
+    ]
+
+
+def _wrapped(text: str, width: int, most: int | None = None) -> list[str]:
+    """The lines of a label, none wider than a width and no more than `most`."""
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in re.findall(r"[^ ,]*[ ,]*", paragraph):
+            if line and _width((line + word).rstrip()) > width:
+                lines.append(line.rstrip())
+                line = ""
+            line += word
+        lines.append(line.rstrip())
+    if most is not None and len(lines) > most:
+        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
+    return [_shortened(line, width, LABEL) for line in lines]
+
+
 def _columns(cells: int, side: int) -> int:
     """The number with which a grid comes nearest to its shape."""
 
@@ -136,12 +296,18 @@ def _columns(cells: int, side: int) -> int:
 
 
 def _shortened(text: str, width: int, size: int) -> str:
-    font = ImageFont.load_default(size)
-    if font.getlength(text) <= width:
+    if _width(text, size) <= width:
         return text
-    while text and font.getlength(f"{text}…") > width:
+    while text and _width(f"{text}…", size) > width:
         text = text[:-1].rstrip()
     return f"{text}…"
+
+
+def _width(text: str, size: int = LABEL) -> int:
+    return math.ceil(_font(size).getlength(text))
+
+
+_font = functools.cache(ImageFont.load_default)
 
 
 def _scaled(picture: Tensor, factor: float) -> Image.Image:
@@ -153,11 +319,10 @@ def _scaled(picture: Tensor, factor: float) -> Image.Image:
 def _drawn(size: tuple[int, int], parts: Iterable[_Tile | _Text]) -> Tensor:
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    fonts = {letters: ImageFont.load_default(letters) for letters in (LABEL, TITLE)}
     for part in parts:
         if isinstance(part, _Tile):
             sheet.paste(part.picture, (part.x, part.y))
         else:
-            draw.text((part.x, part.y), part.text, fill="black", font=fonts[part.size])
+            draw.text((part.x, part.y), part.text, fill=part.colour, font=_font(part.size))
     array = np.asarray(sheet, dtype=np.float32) / 255
     return torch.from_numpy(array).permute(2, 0, 1)[None]

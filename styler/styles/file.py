@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,13 +17,17 @@ from torch import Tensor
 
 from styler.errors import BackboneError, ConfigError, ImageError
 from styler.features import Extractor
+from styler.features.ensemble import SEPARATOR
 from styler.images.output import write_atomically
 from styler.images.source import open_source
 from styler.losses import FeatureSums, Moments
-from styler.styles.source import Fit, Size, mix
+from styler.styles.source import Fit, Seen, Size, mix
 from styler.styles.tensors import pack, pack_sums, unpack, unpack_sums
 
-SCHEMA = 1
+SCHEMA = 2
+"""The latest version of the format."""
+PLAIN_SCHEMA = 1
+"""What knows no padding but zeros, and is therefore used for it: earlier versions can read it."""
 _AGAIN = "save the style again from its picture with `styler style save`"
 _Side = Annotated[int, Meta(ge=1)]
 
@@ -40,10 +44,12 @@ class StyleRecord:
         size: (height, width) of the picture.
         backbone: the network it was shown to.
         weights_sha256: of that network's weights file.
-        pooling: that the network was run with, ``max`` or ``average``.
+        pooling: that the network was run with, such as ``max`` or ``average×1.45``; see
+            `styler.features.Extractor.pooling_name`.
         precision: of the convolutions, ``fp32`` or ``bf16``.
         layers: channels of each layer that was read.
         scales: (height, width) of the sizes it was shown at, ever larger.
+        padding: what convolutions saw beyond the border, ``zeros`` or another.
         schema: version of the format.
     """
 
@@ -58,7 +64,8 @@ class StyleRecord:
     precision: str
     layers: Annotated[dict[str, Annotated[int, Meta(ge=1, le=65536)]], Meta(min_length=1)]
     scales: Annotated[list[tuple[_Side, _Side]], Meta(min_length=1)]
-    schema: int = field(default=SCHEMA)
+    padding: str = "zeros"
+    schema: int = PLAIN_SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +116,17 @@ class StyleFile:
                 f"{record.weights_sha256[:16]}, here are {extractor.weights_sha256[:16]}",
                 _AGAIN,
             )
-        if extractor.pooling != record.pooling:
+        if extractor.pooling_name != record.pooling:
             raise BackboneError(
                 f"{self.path} was measured with {record.pooling} pooling, "
-                f"here it is {extractor.pooling}",
-                f"--pooling {record.pooling}, or {_AGAIN}",
+                f"here it is {extractor.pooling_name}",
+                f"{_pooling_flags(record.pooling, extractor)}, or {_AGAIN}",
+            )
+        if extractor.padding != record.padding:
+            raise BackboneError(
+                f"{self.path} was measured with padding {record.padding}, "
+                f"here it is {extractor.padding}",
+                f"--set backbone.padding={record.padding}, or {_AGAIN}",
             )
         missing = [layer for layer in layers if layer not in record.layers]
         if missing:
@@ -179,6 +192,15 @@ class StyleFile:
             layer: known[layer].map(lambda tensor: tensor.to(extractor.device) * ratio)
             for layer in layers
         }
+
+    def features(
+        self, fit: Fit, extractor: Extractor, layers: Collection[str]
+    ) -> list[tuple[float, Seen]]:
+        """See `StyleSource.features`: there are none."""
+        raise ConfigError(
+            f"{self.path} is a saved style, which holds sums, and the loss needs the features",
+            "give its picture instead, or choose style.loss gram, moments or w2",
+        )
 
     def colours(self) -> Moments:
         """See `StyleSource.colours`."""
@@ -268,6 +290,16 @@ def _statistics(record: StyleRecord, tensors: Mapping[str, Tensor]) -> Statistic
         colours=Moments(mean[None], covariance[None]),
         thumbnail=thumbnail,
     )
+
+
+def _pooling_flags(name: str, extractor: Extractor) -> str:
+    """How to ask for a pooling by its name."""
+    if SEPARATOR in name:
+        return "--pooling native"
+    kind, _, factor = name.partition("×")
+    if bool(factor) == extractor.rescale_pooling:
+        return f"--pooling {kind}"
+    return f"--pooling {kind} --set backbone.rescale_pooling={'true' if factor else 'false'}"
 
 
 def _name(number: int, layer: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -13,13 +12,14 @@ from torch import Tensor
 from styler import __version__
 from styler.config import Resolved, TransferConfig
 from styler.errors import ConfigError, ImageError
-from styler.features import Extractor, resolve_layer
+from styler.features import Extractor
+from styler.features.ensemble import spread
 from styler.images import Picture, check_output, fit_long_side, read_picture, resize
 from styler.network import extractor_for
 from styler.results import refuse_source
 from styler.runtime import memory_errors_explained, precision_name
 from styler.styles.choice import STYLE_SUFFIX
-from styler.styles.file import Statistics, StyleRecord, write_style
+from styler.styles.file import PLAIN_SCHEMA, SCHEMA, Statistics, StyleRecord, write_style
 from styler.styles.source import Size, colours_of, measure
 
 LEAST_SIDE = 64
@@ -102,8 +102,7 @@ def save_style(
     check_output(job.output, overwrite=job.overwrite, extensions=(STYLE_SUFFIX,))
     picture = read_picture(job.image)
     extractor = load(config)
-    named = partial(resolve_layer, available=extractor.layers)
-    layers = list(dict.fromkeys(named(k) for k, weight in config.style.layers.items() if weight))
+    layers = list(spread(extractor, config.style.layers))
     if not layers:
         raise ConfigError("style.layers names no layer", "name some with --style-layers")
     scales = _large_enough(ladder(picture.size, job.largest), extractor, layers)
@@ -145,7 +144,9 @@ def _record(
         size=picture.size,
         backbone=extractor.name,
         weights_sha256=extractor.weights_sha256,
-        pooling=extractor.pooling,
+        pooling=extractor.pooling_name,
+        padding=extractor.padding,
+        schema=PLAIN_SCHEMA if extractor.padding == "zeros" else SCHEMA,
         precision=precision_name(extractor.dtype),
         layers={layer: extractor.channels(layer) for layer in layers},
         scales=scales,

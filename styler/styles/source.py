@@ -4,22 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from styler.errors import UsageError
+from styler.errors import ConfigError, ImageError, UsageError
 from styler.features import Extractor
 from styler.images import resize
-from styler.losses import FeatureSums, Moments, blend
+from styler.losses import FeatureSums, Moments
+from styler.regions.propagate import LEAST_AREA, layer_masks, layer_sizes, resize_mask
 from styler.styles.cache import StyleCache, cache_key
-from styler.tiled_features import sums_of
+from styler.styles.measure import Size, check_picture, checked_mask, colours_of, measure, mix
+from styler.styles.views import View, views
+from styler.tiled_features import features_of, sums_of
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+__all__ = [
+    "Fit",
+    "Invariance",
+    "PictureStyle",
+    "Seen",
+    "Size",
+    "Style",
+    "StyleBlend",
+    "StyleShare",
+    "StyleSource",
+    "as_source",
+    "check_picture",
+    "colours_of",
+    "measure",
+    "mix",
+    "shares_of",
+    "varied",
+]
+
 Fit = Callable[[Size], Size]
 """From a style picture's own size to the size at which it is seen."""
+Seen = dict[str, tuple[Tensor, Tensor | None]]
+"""By layer: features (1, C, h, w), and the weights (1, 1, h, w) of their positions, None for 1."""
+Invariance = Literal["flip", "turn"]
+"""A style that is seen mirrored, too, or turned by all quarters."""
 
 
 @runtime_checkable
@@ -59,64 +83,161 @@ class StyleSource(Protocol):
         """
         ...
 
+    def features(
+        self, fit: Fit, extractor: Extractor, layers: Collection[str]
+    ) -> list[tuple[float, Seen]]:
+        """The features themselves at a size, for losses that need more than their sums.
+
+        Args:
+            fit: gives the size at which the style is seen.
+            extractor: the network.
+            layers: canonical names of its layers.
+
+        Returns:
+            The style's parts, each with its share; shares add up to 1. A picture is one part.
+
+        Raises:
+            ImageError, BackboneError: as `check` does.
+            ConfigError: likewise, or the style holds no features.
+        """
+        ...
+
     def colours(self) -> Moments:
         """Mean (1, 3) and covariance (1, 3, 3) of the style's pixels at its own size, sRGB."""
         ...
 
 
 class PictureStyle:
-    """The style of a picture, which is shown to the network at each size.
+    """The style of a picture, or of a part of it, which is shown to the network at each size.
 
     Args:
         pixels: (1, 3, H, W) sRGB in [0, 1].
         digest: SHA-256 of the picture's file, by which a cache knows it.
-        cache: where statistics are kept, for a picture with a digest.
+        cache: where statistics are kept, for a picture with a digest and without a mask.
+        mask: (1, 1, any, any) in [0, 1], the part of the picture that counts; None for all of it.
+            The network sees the whole picture, its units count by what the mask has in their own
+            cells.
+        invariance: "flip" to show it mirrored, too, "turn" to show it turned by all quarters. The
+            statistics are the means of all.
 
     Raises:
-        UsageError: a tensor of another shape.
+        UsageError: a tensor of another shape, or an unknown invariance.
+        ImageError: the mask selects nothing.
 
     Example:
         >>> from styler.features import load_extractor
-        >>> style = PictureStyle(torch.rand(1, 3, 64, 48))
+        >>> left = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
+        >>> style = PictureStyle(torch.rand(1, 3, 64, 48), mask=left)
         >>> sums = style.sums(lambda own: (32, 24), load_extractor("vgg-lite"), ["relu2_1"])
         >>> sums["relu2_1"].count
-        tensor([192.])
+        tensor([96.])
     """
 
     def __init__(
-        self, pixels: Tensor, *, digest: str | None = None, cache: StyleCache | None = None
+        self,
+        pixels: Tensor,
+        *,
+        digest: str | None = None,
+        cache: StyleCache | None = None,
+        mask: Tensor | None = None,
+        invariance: Sequence[Invariance] = (),
     ) -> None:
         check_picture("style", pixels)
+        unknown = set(invariance) - set(get_args(Invariance))
+        if unknown:
+            raise UsageError(f"invariance is {sorted(unknown)}, expected flip or turn")
         self.pixels = pixels
         self.digest = digest
         self.cache = cache
+        self.mask = None if mask is None else checked_mask(mask)
+        self.invariance = tuple(invariance)
 
     @property
     def size(self) -> Size:
         """(height, width) of the picture."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
+    def replaced(self, **values: Any) -> PictureStyle:
+        """The same with other values of its arguments.
+
+        Example:
+            >>> PictureStyle(torch.rand(1, 3, 8, 8)).replaced(invariance=("flip",)).invariance
+            ('flip',)
+        """
+        own = {
+            "pixels": self.pixels,
+            "digest": self.digest,
+            "cache": self.cache,
+            "mask": self.mask,
+            "invariance": self.invariance,
+        }
+        return PictureStyle(**{**own, **values})
+
     def check(self, fit: Fit, extractor: Extractor, layers: Collection[str]) -> None:
-        """See `StyleSource.check`."""
-        extractor.check_size(fit(self.size), layers)
+        """See `StyleSource.check`; a mask may select nothing of a small picture."""
+        size = fit(self.size)
+        extractor.check_size(size, layers)
+        if self.mask is not None and float(resize_mask(self.mask, size).sum()) < LEAST_AREA:
+            raise ImageError(
+                f"its mask selects nothing at {size[1]}×{size[0]} pixels",
+                "select more of it, or raise schedule.min_side, the side of the coarsest scale",
+            )
 
     def sums(
         self, fit: Fit, extractor: Extractor, layers: Collection[str]
     ) -> dict[str, FeatureSums]:
-        """See `StyleSource.sums`."""
-        size = fit(self.size)
-        if self.cache is None or self.digest is None:
-            return measure(self.pixels, size, extractor, layers)
+        """See `StyleSource.sums`; of several views, the means, as if of one picture."""
+        self.check(fit, extractor, layers)
+        size, shown = fit(self.size), views(self.invariance)
+        parts = [self._sums(view, size, extractor, layers) for view in shown]
+        if len(parts) == 1:
+            return parts[0]
+        shares = [1 / len(parts)] * len(parts)
+        return {layer: mix([part[layer] for part in parts], shares) for layer in layers}
+
+    def _sums(
+        self, view: View, size: Size, extractor: Extractor, layers: Collection[str]
+    ) -> dict[str, FeatureSums]:
+        def measured() -> dict[str, FeatureSums]:
+            image, masks = self._shown(view, size, extractor, layers)
+            return sums_of(extractor, image, layers, masks)
+
+        if self.cache is None or self.digest is None or self.mask is not None:
+            return measured()
         known = self.cache.recall(
-            cache_key(self.digest, size, extractor, layers),
+            cache_key(self.digest + view.name, size, extractor, layers),
             {layer: extractor.channels(layer) for layer in layers},
-            lambda: measure(self.pixels, size, extractor, layers),
+            measured,
         )
         return {layer: known[layer].map(lambda t: t.to(extractor.device)) for layer in layers}
 
+    def features(
+        self, fit: Fit, extractor: Extractor, layers: Collection[str]
+    ) -> list[tuple[float, Seen]]:
+        """See `StyleSource.features`; each view is a part."""
+        self.check(fit, extractor, layers)
+        size, shown, parts = fit(self.size), views(self.invariance), list[tuple[float, Seen]]()
+        for view in shown:
+            image, masks = self._shown(view, size, extractor, layers)
+            features = features_of(extractor, image, layers)
+            seen = {layer: (features[layer], masks.get(layer)) for layer in layers}
+            parts.append((1 / len(shown), seen))
+        return parts
+
+    def _shown(
+        self, view: View, size: Size, extractor: Extractor, layers: Collection[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The picture in a view, with weights of the units of layers, on the network's device."""
+        image = view.of(resize(self.pixels, size)).to(extractor.device)
+        if self.mask is None:
+            return image, {}
+        mask = view.of(resize_mask(self.mask, size))
+        units = layer_sizes(extractor, (image.shape[-2], image.shape[-1]), layers)
+        return image, layer_masks(mask, extractor, units, "simple")
+
     def colours(self) -> Moments:
         """See `StyleSource.colours`."""
-        return colours_of(self.pixels)
+        return colours_of(self.pixels, self.mask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +291,16 @@ class StyleBlend:
         parts = [share.source.sums(fit, extractor, layers) for share in self.shares]
         return {layer: mix([part[layer] for part in parts], self._weights) for layer in layers}
 
+    def features(
+        self, fit: Fit, extractor: Extractor, layers: Collection[str]
+    ) -> list[tuple[float, Seen]]:
+        """See `StyleSource.features`: the parts of all styles."""
+        return [
+            (weight * share, part)
+            for style, weight in zip(self.shares, self._weights, strict=True)
+            for share, part in style.source.features(fit, extractor, layers)
+        ]
+
     def colours(self) -> Moments:
         """See `StyleSource.colours`; the covariance holds the styles' distance, too."""
         parts = [share.source.colours() for share in self.shares]
@@ -202,67 +333,50 @@ def as_source(style: Style) -> StyleSource:
     return blended.shares[0].source if len(blended.shares) == 1 else blended
 
 
-def measure(
-    pixels: Tensor, size: Size, extractor: Extractor, layers: Collection[str]
-) -> dict[str, FeatureSums]:
-    """The sums of a picture's features at a size: all that any style loss needs.
+def shares_of(style: Style) -> list[StyleShare]:
+    """The styles that a transfer is given, each with its weight.
 
     Args:
-        pixels: (1, 3, H, W) sRGB in [0, 1].
-        size: (height, width) at which the network sees it.
-        extractor: the network.
-        layers: canonical names of its layers.
+        style: a picture, a source, or several with weights.
+    """
+    if isinstance(style, Tensor):
+        return [StyleShare(source=PictureStyle(style))]
+    if isinstance(style, StyleSource):
+        return [StyleShare(source=style)]
+    return list(style)
 
-    Returns:
-        By layer, with first and second sums, on the extractor's device.
+
+def varied(source: StyleSource, invariance: Sequence[Invariance]) -> StyleSource:
+    """A style whose pictures are shown mirrored or turned, too.
+
+    Args:
+        source: the style.
+        invariance: see `PictureStyle`; nothing leaves the source as it is.
 
     Raises:
-        ImageError: the size is too small for a layer.
+        ConfigError: there is a saved style in it, which no more can be shown.
+        UsageError: an unknown invariance.
+
+    Example:
+        >>> style = varied(PictureStyle(torch.rand(1, 3, 8, 8)), ["flip", "turn"])
+        >>> style.invariance
+        ('flip', 'turn')
     """
-    return sums_of(extractor, resize(pixels, size).to(extractor.device), layers)
-
-
-def mix(parts: Sequence[FeatureSums], weights: Sequence[float]) -> FeatureSums:
-    """Blend sums, with the weighted mean of their counts.
-
-    Statistics that are divided by the count do not care for it; the Gram matrix that is not is then
-    of the size that those of the parts have.
-
-    Args:
-        parts: of styles or scales, batch 1.
-        weights: how much of each, 0 or more, with the sum 1.
-
-    Returns:
-        The sums of one picture.
-    """
-    count = sum(w * float(part.count) for part, w in zip(parts, weights, strict=True))
-    return blend(parts, weights).map(lambda tensor: tensor * count)
-
-
-def colours_of(pixels: Tensor) -> Moments:
-    """Mean and covariance of a picture's colours, divided by the number of pixels less one.
-
-    Args:
-        pixels: (1, 3, H, W) sRGB in [0, 1].
-
-    Returns:
-        Mean (1, 3) and covariance (1, 3, 3), on the CPU.
-    """
-    colours = pixels[0].flatten(1).cpu()
-    return Moments(colours.mean(1)[None], torch.cov(colours)[None])
-
-
-def check_picture(name: str, picture: Tensor) -> None:
-    """Make sure that a tensor is a picture.
-
-    Raises:
-        UsageError: it has another shape or type; `name` says what it is for.
-    """
-    if picture.ndim != 4 or picture.shape[:2] != (1, 3) or not picture.is_floating_point():
-        raise UsageError(
-            f"{name} is {picture.dtype} {tuple(picture.shape)}, expected float (1, 3, H, W)",
-            "styler.images.read_picture(path).pixels has the right form",
+    if not invariance:
+        return source
+    if isinstance(source, PictureStyle):
+        return source.replaced(invariance=invariance)
+    if isinstance(source, StyleBlend):
+        return StyleBlend(
+            [
+                StyleShare(source=varied(share.source, invariance), weight=share.weight)
+                for share in source.shares
+            ]
         )
+    raise ConfigError(
+        "a saved style cannot be mirrored or turned",
+        "give its picture instead, or leave style.invariance empty",
+    )
 
 
 def _outer(mean: Tensor) -> Tensor:

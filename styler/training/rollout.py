@@ -15,8 +15,8 @@ from styler.losses import LayerwiseLoss, TotalVariationLoss
 from styler.objective import FeatureTerm, ImageTerm, Objective
 from styler.params import PixelImage
 from styler.steppers import AdamMoments, AdamStepper
+from styler.terms import content_loss, style_loss
 from styler.training.data import Crops
-from styler.transfer import content_loss, style_loss
 
 LIVES = (10, 120)
 """Fewest and most steps that a group of pictures is optimised for."""

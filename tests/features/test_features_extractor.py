@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styler.errors import BackboneError, ConfigError, DeviceError, ImageError
-from styler.features import Extractor, Pooling, load_extractor
+from styler.features import Extractor, Padding, Pooling, load_extractor
 from styler.features.registry import CAFFE, BackboneSpec, get_backbone
 from styler.features.vgg import VggExtractor
 from styler.features.weights import LoadedWeights, vgg_shapes, vgg_state
@@ -248,8 +248,10 @@ def test_missing_weights_name_the_ways_to_get_them() -> None:
 def test_bad_options_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"got torch\.float16"):
         load_extractor("vgg-lite", dtype=torch.float16)
-    with pytest.raises(ConfigError, match="pooling is max, average or native, got 'min'"):
+    with pytest.raises(ConfigError, match="pooling is max, average, l2 or native, got 'min'"):
         load_extractor("vgg-lite", pooling=cast("Pooling", "min"))
+    with pytest.raises(ConfigError, match=r"padding is zeros, .* or circular, got 'same'"):
+        load_extractor("vgg-lite", padding=cast("Padding", "same"))
     with pytest.raises(DeviceError, match="unknown device 'gpu'"):
         load_extractor("vgg-lite", device="gpu")
 

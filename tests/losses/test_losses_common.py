@@ -11,8 +11,15 @@ from styler.errors import UsageError
 from styler.losses import (
     ContentLoss,
     FeatureLoss,
+    GaussianMmdStyleLoss,
     GramStyleLoss,
+    HistogramStyleLoss,
+    MmdStyleLoss,
     MomentStyleLoss,
+    NeighbourStyleLoss,
+    RelaxedEmdLoss,
+    SampleLoss,
+    SlicedWassersteinLoss,
     StyleLoss,
     WassersteinStyleLoss,
     map_tensors,
@@ -26,6 +33,19 @@ STYLES: dict[str, StyleLoss[Any]] = {
     "gram-relative": GramStyleLoss("relative"),
     "moments": MomentStyleLoss(),
     "wasserstein": WassersteinStyleLoss(),
+    "mmd-linear": MmdStyleLoss("linear"),
+    "mmd-polynomial": MmdStyleLoss("polynomial"),
+    "mmd-polynomial-none": MmdStyleLoss("polynomial", 0.5, "none"),
+}
+SAMPLES: dict[str, SampleLoss] = {
+    "swd": SlicedWassersteinLoss(),
+    "swd-none-many": SlicedWassersteinLoss("none", directions=11),
+    "histogram": HistogramStyleLoss(),
+    "nn": NeighbourStyleLoss(),
+    "nn-target": NeighbourStyleLoss("target"),
+    "nn-none": NeighbourStyleLoss("none"),
+    "remd": RelaxedEmdLoss(),
+    "mmd-gaussian": GaussianMmdStyleLoss(),
 }
 CONTENTS: dict[str, FeatureLoss[Any]] = {
     "content-mse": ContentLoss("mse"),
@@ -33,9 +53,15 @@ CONTENTS: dict[str, FeatureLoss[Any]] = {
     "content-variance": ContentLoss("variance"),
 }
 every_loss = pytest.mark.parametrize(
-    "loss", [*STYLES.values(), *CONTENTS.values()], ids=[*STYLES, *CONTENTS]
+    "loss",
+    [*STYLES.values(), *SAMPLES.values(), *CONTENTS.values()],
+    ids=[*STYLES, *SAMPLES, *CONTENTS],
 )
-every_style = pytest.mark.parametrize("loss", STYLES.values(), ids=STYLES)
+every_style = pytest.mark.parametrize(
+    "loss", [*STYLES.values(), *SAMPLES.values()], ids=[*STYLES, *SAMPLES]
+)
+every_sum = pytest.mark.parametrize("loss", STYLES.values(), ids=STYLES)
+every_sample = pytest.mark.parametrize("loss", SAMPLES.values(), ids=SAMPLES)
 
 
 def features(batch: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -127,7 +153,7 @@ def test_channels_last_gives_the_same(loss: FeatureLoss[Any]) -> None:
 
 
 @every_style
-def test_a_binary_mask_is_a_crop(loss: StyleLoss[Any]) -> None:
+def test_a_binary_mask_is_a_crop(loss: FeatureLoss[Any]) -> None:
     mask = torch.zeros(1, 1, 6, 5)
     mask[..., 2:5, 1:4] = 1
     target = loss.represent(features(seed=1))
@@ -137,6 +163,51 @@ def test_a_binary_mask_is_a_crop(loss: StyleLoss[Any]) -> None:
 
 
 @every_style
+def test_a_binary_mask_of_the_target_is_a_crop(loss: FeatureLoss[Any]) -> None:
+    mask = torch.zeros(2, 1, 6, 5)
+    mask[0, :, 2:5, 1:4] = 1
+    mask[1, :, :2, 3:] = 1
+    style, picture = features(2, seed=1), loss.represent(features(2))
+    masked = loss.compare(picture, loss.prepare(loss.represent(style, mask)))
+    parts = style[:1, :, 2:5, 1:4], style[1:, :, :2, 3:]
+    cropped = [loss(features(2)[i : i + 1], part) for i, part in enumerate(parts)]
+    torch.testing.assert_close(masked, torch.stack(cropped).mean(), rtol=1e-4, atol=1e-6)
+
+
+@every_style
+def test_where_things_are_does_not_matter(loss: FeatureLoss[Any]) -> None:
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(2))
+    moved = features(2).flatten(2)[..., order].view(2, 4, 3, 10)
+    target = features(seed=1)
+    torch.testing.assert_close(loss(moved, target), loss(features(2), target))
+    torch.testing.assert_close(loss(features(2), target.flip(2)), loss(features(2), target))
+
+
+@every_sample
+def test_flat_and_zero_features_have_finite_gradients(loss: SampleLoss) -> None:
+    for value in (0.0, 0.5):
+        flat = torch.full((1, 4, 6, 5), value)
+        for start, target in (
+            (flat, features(seed=1)),
+            (features(), flat),
+            (flat, flat),
+            (flat, torch.zeros_like(flat)),
+        ):
+            picture = start.clone().requires_grad_()
+            found = loss(picture, target)
+            (gradient,) = torch.autograd.grad(found, picture)
+            assert found.isfinite()
+            assert gradient.isfinite().all()
+
+
+@every_sample
+def test_samples_are_not_taken_tile_by_tile(loss: SampleLoss) -> None:
+    assert not loss.tileable
+    with pytest.raises(UsageError, match="cannot be taken tile by tile"):
+        loss.crop(loss.represent(features()), slice(0, 1), slice(0, 1))
+
+
+@every_sum
 def test_tiles_give_the_whole_and_its_gradient(loss: StyleLoss[Any]) -> None:
     target = loss.prepare(loss.represent(features(seed=1, dtype=torch.float64)))
     whole = features(dtype=torch.float64).requires_grad_()
@@ -189,7 +260,7 @@ def test_bad_shapes(loss: FeatureLoss[Any]) -> None:
 
 
 @every_style
-def test_an_empty_mask_is_refused(loss: StyleLoss[Any]) -> None:
+def test_an_empty_mask_is_refused(loss: FeatureLoss[Any]) -> None:
     with pytest.raises(UsageError, match=r"weights sum to \[0.0\]"):
         loss.represent(features().requires_grad_(), torch.zeros(1, 1, 6, 5))
 

@@ -14,18 +14,52 @@ BY_HAND = {
     "l1": 2 + 2 + 5 + 1 + 2 + 3 + 9,
     "l2": 4 + 4 + 25 + 1 + 4 + 9 + 81,
     "half-l2": (4 + 4 + 1 + 4) / 2,  # neither the last column down nor the last row right
+    "lp": sum(d**1.5 for d in (2, 2, 5, 1, 2, 3, 9)),
+}
+# With the borders joined, every step down is followed by one back up, and the rows end in 1−4 = −3
+# and 3−9 = −6.
+WRAPPED = {
+    "l1": BY_HAND["l1"] + 9 + 3 + 6,
+    "l2": BY_HAND["l2"] + 33 + 9 + 36,
+    "half-l2": (66 + 5 + 9 + 90 + 36) / 2,
+    "lp": BY_HAND["lp"] + sum(d**1.5 for d in (2, 2, 5, 3, 6)),
 }
 
 
 def test_every_norm_is_tested_by_hand() -> None:
-    assert set(BY_HAND) == set(VARIATION_NORMS)
+    assert set(BY_HAND) == set(WRAPPED) == set(VARIATION_NORMS)
 
 
 @pytest.mark.parametrize("norm", VARIATION_NORMS)
 def test_by_hand(norm: str) -> None:
-    assert TotalVariationLoss(norm, "sum")(IMAGE).item() == BY_HAND[norm]
+    assert TotalVariationLoss(norm, "sum")(IMAGE).item() == pytest.approx(BY_HAND[norm])
     mean = TotalVariationLoss(norm, "mean")(IMAGE).item()
     assert mean == pytest.approx(BY_HAND[norm] / 6)
+    wrapped = TotalVariationLoss(norm, "sum", wrap=True)(IMAGE).item()
+    assert wrapped == pytest.approx(WRAPPED[norm])
+
+
+@pytest.mark.parametrize(("power", "norm"), [(1.0, "l1"), (2.0, "l2")])
+def test_lp_is_l1_and_l2_at_their_powers(power: float, norm: str) -> None:
+    images = torch.randn(2, 3, 5, 4)
+    expected = total_variation(images, norm)
+    torch.testing.assert_close(total_variation(images, "lp", power=power), expected)
+
+
+@pytest.mark.parametrize("norm", VARIATION_NORMS)
+@pytest.mark.parametrize("power", [1.0, 1.5, 3.0])
+def test_a_wrapped_picture_is_that_of_its_tiling(norm: str, power: float) -> None:
+    # One period of the tiled picture has each of the pairs once, wherever it is cut.
+    image = torch.rand(1, 3, 5, 4)
+    tiled = torch.cat([image, image[:, :, :1]], dim=2)
+    tiled = torch.cat([tiled, tiled[..., :1]], dim=3)
+    down, right = tiled.diff(dim=2)[..., :-1].abs(), tiled.diff(dim=3)[..., :-1, :].abs()
+    exponent = {"l1": 1.0, "lp": power}.get(norm, 2.0)
+    expected = (down**exponent).sum() + (right**exponent).sum()
+    expected = expected / 2 if norm == "half-l2" else expected
+    loss = TotalVariationLoss(norm, "sum", power, wrap=True)
+    torch.testing.assert_close(loss(image), expected)
+    torch.testing.assert_close(loss(image.roll((2, 3), (2, 3))), expected)
 
 
 def test_mean_pads_by_repetition() -> None:
@@ -57,18 +91,21 @@ def test_half_l2_has_the_gradient_of_neural_style() -> None:
 def test_flat_images_have_no_variation_and_no_gradient(
     norm: str, shape: tuple[int, int, int, int]
 ) -> None:
-    image = torch.full(shape, 0.5, requires_grad=True)
-    loss = TotalVariationLoss(norm)(image)
-    loss.backward()
-    assert loss.item() == 0
-    assert image.grad is not None
-    assert (image.grad == 0).all()
+    for power in (1.0, 1.5, 8.0):
+        for wrap in (False, True):
+            image = torch.full(shape, 0.5, requires_grad=True)
+            loss = TotalVariationLoss(norm, power=power, wrap=wrap)(image)
+            loss.backward()
+            assert loss.item() == 0
+            assert image.grad is not None
+            assert (image.grad == 0).all()
 
 
 @pytest.mark.parametrize("norm", VARIATION_NORMS)
 def test_gradcheck(norm: str) -> None:
     image = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
-    assert gradcheck(TotalVariationLoss(norm), (image,))
+    for wrap in (False, True):
+        assert gradcheck(TotalVariationLoss(norm, power=2.5, wrap=wrap), (image,))
 
 
 def test_batch_and_precision() -> None:
@@ -84,10 +121,15 @@ def test_batch_and_precision() -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    with pytest.raises(UsageError, match="norm is 'l3', expected one of l1, l2, half-l2"):
+    with pytest.raises(UsageError, match="norm is 'l3', expected one of l1, l2, half-l2, lp"):
         TotalVariationLoss("l3")
     with pytest.raises(UsageError, match="reduction is 'none'"):
         TotalVariationLoss(reduction="none")
+    for power in (0.9, 8.5, float("nan")):
+        with pytest.raises(UsageError, match=f"power is {power}, expected 1 to 8"):
+            TotalVariationLoss("lp", power=power)
+        with pytest.raises(UsageError, match=f"power is {power}, expected 1 to 8"):
+            total_variation(IMAGE, "lp", power=power)
     with pytest.raises(UsageError, match=r"\(3, 4, 4\)"):
         TotalVariationLoss()(torch.rand(3, 4, 4))
     with pytest.raises(UsageError, match="uint8, expected floating point"):

@@ -22,6 +22,13 @@ from styler.transfer import Problem
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 DIGEST = "ab" * 32
+VARIANTS: list[dict[str, Any]] = [
+    {"pooling": "l2"},
+    {"pooling": "l2", "rescale_pooling": True},
+    {"pooling": "average", "rescale_pooling": True},
+    *({"pooling": "average", "padding": mode} for mode in ("reflect", "replicate", "circular")),
+]
+"""Ways to run the network, beside average pooling and padding with zeros."""
 
 
 @pytest.fixture
@@ -57,7 +64,7 @@ def painted(
     return prepare(job, lambda _: extractor, cache=cache).problem.solve().image
 
 
-@pytest.mark.parametrize("loss", ["gram", "moments", "wasserstein"])
+@pytest.mark.parametrize("loss", ["gram", "moments", "w2"])
 def test_pictures_are_the_same_to_the_last_bit(
     extractor: Extractor, tmp_path: Path, loss: str
 ) -> None:
@@ -122,8 +129,12 @@ def test_keys_tell_apart_whatever_changes_a_bit() -> None:
         cache_key(DIGEST, (64, 48), average, layers[:1]),
         cache_key(DIGEST, (64, 48), load_extractor("vgg-lite"), layers),
         cache_key(DIGEST, (64, 48), load_extractor("vgg-lite", dtype=torch.bfloat16), layers),
+        *(
+            cache_key(DIGEST, (64, 48), load_extractor("vgg-lite", **options), layers)
+            for options in VARIANTS
+        ),
     }
-    assert len(others - {key}) == 5
+    assert len(others - {key}) == 5 + len(VARIANTS)
 
 
 def sums(value: float) -> dict[str, FeatureSums]:

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,7 @@ from styler.errors import BackboneError, ConfigError, ImageError, OutputError, S
 from styler.features import Extractor, load_extractor
 from styler.images import fit_long_side, read_picture
 from styler.losses import Gaussian, Moments
-from styler.styles.file import StyleFile, read_style, write_style
+from styler.styles.file import StyleFile, StyleRecord, read_style, write_style
 from styler.styles.save import StyleJob, ladder, save_style
 from styler.styles.source import PictureStyle, StyleSource, measure
 from styler.transfer import Problem, transfer
@@ -121,7 +122,7 @@ def test_statistics_at_a_scale_are_those_of_the_picture(
 
 @pytest.mark.parametrize(
     ("loss", "normalization"),
-    [("moments", "relative"), ("wasserstein", "relative"), ("gram", "none"), ("gram", "gatys")],
+    [("moments", "relative"), ("w2", "relative"), ("gram", "none"), ("gram", "gatys")],
 )
 def test_targets_at_a_scale_are_those_of_the_picture(
     saved: StyleFile, painting: Path, extractor: Extractor, loss: str, normalization: str
@@ -242,7 +243,13 @@ def test_what_cannot_be_written_is_refused_before_the_network_is_loaded(
         ({"weights_sha256": "0" * 64}, BackboneError, "other weights of vgg-lite: 0000",
          "styler style save"),
         ({"pooling": "max"}, BackboneError, "measured with max pooling, here it is average",
-         "--pooling max"),
+         "--pooling max,"),
+        ({"pooling": "l2×1.33"}, BackboneError, "measured with l2×1.33 pooling",
+         "--pooling l2 --set backbone.rescale_pooling=true"),
+        ({"pooling": "average,max"}, BackboneError, "measured with average,max pooling",
+         "--pooling native"),
+        ({"padding": "reflect"}, BackboneError, "measured with padding reflect, here it is zeros",
+         "--set backbone.padding=reflect"),
     ],
 )  # fmt: skip
 def test_a_style_for_another_network_is_refused(
@@ -260,6 +267,38 @@ def test_a_style_for_another_network_is_refused(
     with pytest.raises(kind, match=message) as caught:
         Problem(torch.rand(1, 3, 64, 64), other, config(), extractor)
     assert hint in str(caught.value.hint)
+
+
+def test_how_the_network_was_run_is_kept(painting: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"pooling": "l2", "rescale_pooling": True, "padding": "replicate"}
+    other = load_extractor("vgg-lite", **options)
+    path = tmp_path / "x.style"
+    save_style(job(painting, path, largest=91), lambda _: other)
+    style = read_style(path)
+    assert (style.record.pooling, style.record.padding) == ("l2×1.33", "replicate")
+    style.check(lambda own: (64, 80), other, LAYERS)
+    plain = load_extractor("vgg-lite", **{**options, "rescale_pooling": False})
+    with pytest.raises(BackboneError, match=r"l2×1\.33 pooling, here it is l2"):
+        style.check(lambda own: (64, 80), plain, LAYERS)
+
+
+def test_earlier_versions_can_read_what_they_know(
+    saved: StyleFile, painting: Path, tmp_path: Path
+) -> None:
+    def said(path: Path) -> dict[str, Any]:
+        data = path.read_bytes()
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        record: dict[str, Any] = json.loads(header["__metadata__"]["styler-style"])["record"]
+        return record
+
+    assert (saved.record.padding, said(saved.path)["schema"]) == ("zeros", 1)
+    path = tmp_path / "x.style"
+    mirrored = load_extractor("vgg-lite", pooling="average", padding="reflect")
+    save_style(job(painting, path, largest=91), lambda _: mirrored)
+    assert said(path)["schema"] == 2
+    # Files of earlier versions say nothing of padding.
+    record = {key: value for key, value in said(saved.path).items() if key != "padding"}
+    assert msgspec.convert(record, StyleRecord).padding == "zeros"
 
 
 def test_layers_that_were_not_measured_are_refused(saved: StyleFile, extractor: Extractor) -> None:
@@ -326,7 +365,7 @@ def test_records_that_do_not_fit_the_tensors_are_refused(saved: StyleFile, tmp_p
         ({"scales": []}, "scales"),
         ({"layers": {}}, "layers"),
         ({"size": (0, 4)}, "size"),
-        ({"schema": 2}, "schema 2, this version knows 1"),
+        ({"schema": 3}, "schema 3, this version knows 2"),
     ):
         write_style(path, dataclasses.replace(record, **changes), saved.statistics)
         assert reason in refusal(path)

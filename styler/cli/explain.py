@@ -1,0 +1,331 @@
+"""`styler explain`: where the loss of a transfer comes from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from styler.cli import console, transfer
+from styler.cli.completion import DEVICES, complete
+from styler.cli.recipes import MOVED, load_recipe
+from styler.cli.rerun import Rerun, find_sources, numbered_sources
+from styler.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from styler.explain import Explanation
+    from styler.report.convergence import Fall
+    from styler.report.provenance import Outcome, Recipe
+    from styler.transfer import Problem
+
+KINDS = ("transfer", "texture")
+"""Of pictures that were made by descent on the loss of a style."""
+CHANGED = ("content", "match")
+"""Modes of ``color.mode`` after which a picture's colours are not those that were optimised."""
+BAR = 12
+"""Letters of the longest bar in a table."""
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@console.guarded
+def command(
+    picture: Annotated[
+        Path,
+        typer.Argument(
+            readable=False, metavar="PICTURE", help="Made by `styler transfer` or `texture`."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            readable=False,
+            help="Also as a page (.html) or a plot (.svg, .png).",
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Longer side at which it is worked out \\[default: its own, at most 1024² pixels]."
+        ),
+    ] = None,
+    content: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, help="Where the content picture is now.", rich_help_panel=MOVED
+        ),
+    ] = None,
+    style: Annotated[
+        list[Path] | None,
+        typer.Option(
+            readable=False,
+            help="Where the style is now; of a blend, once for each in the recipe's order.",
+            rich_help_panel=MOVED,
+        ),
+    ] = None,
+    content_mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            readable=False, help="Where the content's masks are now.", rich_help_panel=MOVED
+        ),
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            readable=False, help="Where the styles' masks are now.", rich_help_panel=MOVED
+        ),
+    ] = None,
+    protect: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, help="Where the mask of what stays is now.", rich_help_panel=MOVED
+        ),
+    ] = None,
+    color: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            help="Where the picture is whose colours were taken.",
+            rich_help_panel=MOVED,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="Where the weights file is now.", rich_help_panel=MOVED),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where to compute.", autocompletion=complete(*DEVICES))
+    ] = "auto",
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Go on although pictures or weights have changed.",
+            rich_help_panel=MOVED,
+        ),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only errors, the tables and the output's path.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Everything as one JSON event.")] = False,
+) -> None:
+    """Tell where the loss of a picture comes from, and how it fell.
+
+    [bold]Examples:[/]
+
+      styler explain cat+waves.png
+
+      styler explain cat+waves.png -o why.html
+
+    The gradient's share says who moves the pixels. The pull says whether a part
+    goes with the whole gradient (+1) or against it (-1).
+    """
+    from styler.explain import explain
+    from styler.images import read_picture
+
+    console.mode.quiet, console.mode.json = quiet, json
+    recipe = _recipe(picture)
+    given = {
+        "content": content,
+        **_several(recipe, picture, "style", style or []),
+        **_several(recipe, picture, "content-mask", content_mask or []),
+        **_several(recipe, picture, "style-mask", style_mask or []),
+        "protect": protect,
+        "color": color,
+    }
+    rerun = Rerun(
+        recipe=recipe,
+        picture=picture,
+        # Nothing is written there; a transfer has an output, and this folder takes one.
+        output=Path(tempfile.gettempdir()) / "explained.png",
+        sources=find_sources(recipe, picture, given, force=force),
+        weights=weights,
+        device=device,
+        force=force,
+        overwrite=True,
+    )
+    if output is not None:
+        _check_output(output, rerun, overwrite)
+    problem = _problem(rerun)
+    if problem.config.color.mode in CHANGED:
+        console.note("colours were changed after the run: the loss is that of the picture as it is")
+    explanation = explain(problem, read_picture(picture).pixels, side=size)
+    show_explanation(explanation, recipe.outcome, picture=str(picture))
+    if output is not None:
+        from styler.report.explanation import write_explanation
+
+        write_explanation(
+            output, explanation, recipe.outcome, title=picture.name, overwrite=overwrite
+        )
+        console.result(output)
+
+
+def show_explanation(explanation: Explanation, outcome: Outcome, **more: object) -> None:
+    """Print where a loss comes from and how it fell, or tell it as one event.
+
+    Args:
+        explanation: of a picture's loss.
+        outcome: of its run.
+        more: of the event.
+    """
+    from styler.report.convergence import falls
+    from styler.report.explanation import balance, summary
+
+    descents = falls(outcome, explanation.weights, explanation.levels)
+    if console.mode.json:
+        console.event("explained", **more, **_fields(explanation, descents))
+        return
+    if explanation.reduced:
+        height, width = explanation.levels[-1].size
+        console.note(f"looked at smaller than its {width}×{height}: --size {max(height, width)}")
+    console.table(_parts_table(explanation))
+    console.say(summary(explanation))
+    for line in balance(explanation):
+        console.say(line)
+    if descents:
+        console.say("")
+        console.table(_falls_table(descents))
+
+
+def _recipe(picture: Path) -> Recipe:
+    """The recipe of a picture without what its loss does not depend on.
+
+    What it started from is not asked for, and numbers are exact on any device.
+
+    Raises:
+        ImageError: it carries none, or one of other work.
+    """
+    from dataclasses import replace
+
+    recipe = load_recipe(picture)
+    if recipe.kind not in KINDS:
+        raise ImageError(
+            f"{picture} is made by styler {recipe.kind}, only transfers have a loss to explain",
+            f"styler show {picture} tells how it was made",
+        )
+    return replace(
+        recipe,
+        sources={name: source for name, source in recipe.sources.items() if name != "start"},
+        config={**recipe.config, "init.kind": "uniform", "init.image": None},
+        machine=replace(recipe.machine, precision="fp32"),
+    )
+
+
+def _several(recipe: Recipe, picture: Path, kind: str, given: Sequence[Path]) -> dict[str, Path]:
+    """Where the sources of a kind are said to be, by their names.
+
+    Raises:
+        UsageError: there are not so many.
+    """
+    names = numbered_sources(recipe, kind)
+    if len(given) > len(names):
+        raise UsageError(
+            f"{console.counted(len(given), kind.replace('-', ' '))} given, "
+            f"{picture} has {len(names)}",
+            f"see styler show {picture}",
+        )
+    return dict(zip(names, given, strict=False))
+
+
+def _problem(rerun: Rerun) -> Problem:
+    """What the picture was made for."""
+    from styler.cli.running import check_weights
+    from styler.jobs import prepare
+    from styler.network import extractor_for
+
+    content = rerun.source("content") if rerun.recipe.kind == "transfer" else None
+    job = transfer.again_as(rerun, content=content)
+    with console.downloads() as progress:
+        problem = prepare(job, lambda config: extractor_for(config, progress)).problem
+    check_weights(problem.extractor, rerun.weights_sha256)
+    return problem
+
+
+def _check_output(output: Path, rerun: Rerun, overwrite: bool) -> None:
+    """Refuse what could not be written, before any work."""
+    from styler.report.explanation import check_explanation
+    from styler.results import refuse_source
+
+    refuse_source(output, {"explained": rerun.picture, **rerun.sources})
+    check_explanation(output, overwrite=overwrite)
+
+
+def _parts_table(explanation: Explanation) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("term", no_wrap=True)
+    table.add_column("layer", no_wrap=True)
+    for heading in ("loss", "weight"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("share of loss", "share of gradient"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("pull", justify="right", no_wrap=True)
+    before = None
+    for part in explanation.parts:
+        table.add_row(
+            part.term if part.term != before else "",
+            part.layer or "",
+            f"{part.loss:.4g}",
+            f"{part.weight:.4g}",
+            _bar(part.share),
+            _bar(part.gradient_share),
+            f"{part.pull:+.2f}",
+        )
+        before = part.term
+    return table
+
+
+def _bar(share: float) -> str:
+    """A share as a number and as a bar, which none has that is negative."""
+    from styler.report.budget import percent
+
+    eighths = round(8 * BAR * max(0.0, share))
+    whole, rest = divmod(eighths, 8)
+    return f"{percent(share):>7} {'█' * whole}{_EIGHTHS[rest]}".rstrip()
+
+
+def _falls_table(descents: Sequence[Fall]) -> Table:
+    from rich.table import Table
+
+    from styler.report.convergence import SHARES
+    from styler.report.explanation import reached, where
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("weighted loss", no_wrap=True)
+    for heading in ("steps", "first", "last", *(f"{share:.0%} after" for share in SHARES)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for fall in descents:
+        times = [reached(fall, share) for share in SHARES]
+        numbers = f"{fall.steps}", f"{fall.first:.4g}", f"{fall.last:.4g}"
+        table.add_row(where(fall), *numbers, *times)
+    return table
+
+
+def _fields(explanation: Explanation, descents: Sequence[Fall]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "size": explanation.size,
+        "total": explanation.total,
+        "gradient": explanation.gradient,
+        "agreement": explanation.agreement,
+        "parts": [asdict(part) for part in explanation.parts],
+        "cosines": explanation.cosines,
+        "falls": [
+            {**asdict(fall), "reached": {f"{k:.0%}": v for k, v in fall.reached.items()}}
+            for fall in descents
+        ],
+    }
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the command of this module."""
+    parent.command("explain", no_args_is_help=True)(command)

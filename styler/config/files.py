@@ -1,0 +1,86 @@
+"""Pictures that settings name, by what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from styler.config.transfer import TransferConfig
+
+NO_MASK = ("-", "none")
+"""What stands in a list of masks for a style that counts whole."""
+
+
+def setting_files(config: TransferConfig) -> dict[str, str]:
+    """The pictures that a transfer's settings name and that it looks at.
+
+    Args:
+        config: all settings.
+
+    Returns:
+        Paths by what they are for: `start`, `color`, `protect`, `content-mask`, `content-mask 2`
+        and so on, `style-mask` likewise.
+
+    Example:
+        >>> from styler.config import RegionConfig
+        >>> masks = RegionConfig(content_masks=("sky.png", "sea.png"), style_masks=("none", "b.png"))
+        >>> setting_files(TransferConfig(regions=masks))
+        {'content-mask': 'sky.png', 'content-mask 2': 'sea.png', 'style-mask 2': 'b.png'}
+    """
+    found = {
+        "start": config.init.image if config.init.kind == "image" else None,
+        "color": config.color.image if config.color.mode == "match" else None,
+        "protect": config.regions.protect,
+        **numbered("content-mask", config.regions.content_masks),
+        **numbered("style-mask", config.regions.style_masks),
+    }
+    return {name: path for name, path in found.items() if path and path.lower() not in NO_MASK}
+
+
+def with_files(config: TransferConfig, places: Mapping[str, str]) -> TransferConfig:
+    """The settings with the pictures elsewhere.
+
+    Args:
+        config: all settings.
+        places: new paths by the names that `setting_files` gives; others stay.
+    """
+    regions = config.regions
+    contents, styles = (
+        tuple(places.get(name, path) for name, path in numbered(kind, paths).items())
+        for kind, paths in (
+            ("content-mask", regions.content_masks),
+            ("style-mask", regions.style_masks),
+        )
+    )
+    return replace(
+        config,
+        init=replace(config.init, image=places.get("start", config.init.image)),
+        color=replace(config.color, image=places.get("color", config.color.image)),
+        regions=replace(
+            regions,
+            protect=places.get("protect", regions.protect),
+            content_masks=contents,
+            style_masks=styles,
+        ),
+    )
+
+
+def file_settings(config: TransferConfig) -> dict[str, Any]:
+    """The settings that name pictures, by their dotted keys.
+
+    Args:
+        config: all settings.
+    """
+    return {
+        "init.image": config.init.image,
+        "color.image": config.color.image,
+        "regions.protect": config.regions.protect,
+        "regions.content_masks": config.regions.content_masks,
+        "regions.style_masks": config.regions.style_masks,
+    }
+
+
+def numbered(name: str, paths: tuple[str, ...]) -> dict[str, str]:
+    """Several files of one kind: the first has its name, the others their number, too."""
+    return {f"{name} {n}" if n > 1 else name: path for n, path in enumerate(paths, start=1)}
