@@ -8,6 +8,7 @@ from pathlib import Path
 
 from styler.config import Resolved, TransferConfig, numbered, setting_files
 from styler.engine import Callback
+from styler.errors import OutputError
 from styler.features import Extractor
 from styler.guidance import Guidance
 from styler.images import Picture, read_picture
@@ -22,6 +23,7 @@ from styler.styles.file import StyleFile, read_style
 from styler.styles.network import with_network_of
 from styler.styles.source import PictureStyle, StyleShare, StyleSource
 from styler.texture import SIDE, blank, without_content
+from styler.timelapse import Film, Timelapse
 from styler.transfer import Problem, TransferResult
 
 
@@ -35,6 +37,7 @@ class TransferJob:
         output: where the result goes.
         resolved: all settings.
         canvas: (height, width) of a texture.
+        timelapse: a film of how the picture came about.
         overwrite: replace an existing output.
         bit_depth: 8 or 16; None takes the content's.
     """
@@ -44,6 +47,7 @@ class TransferJob:
     output: Path
     resolved: Resolved[TransferConfig]
     canvas: tuple[int, int] = (SIDE, SIDE)
+    timelapse: Path | None = None
     overwrite: bool = False
     bit_depth: int | None = None
 
@@ -58,6 +62,7 @@ class Prepared:
         styles: as read.
         named: pictures that the settings name, as read: see `styler.config.setting_files`.
         problem: ready to be solved.
+        timelapse: takes the frames of the film, if there is to be one.
     """
 
     job: TransferJob
@@ -65,6 +70,7 @@ class Prepared:
     styles: tuple[Picture | StyleFile, ...]
     named: Mapping[str, Picture]
     problem: Problem
+    timelapse: Timelapse | None = None
 
 
 def prepare(
@@ -90,16 +96,16 @@ def prepare(
     """
     config, names = job.resolved.config, style_names(len(job.styles))
     files = {name: Path(path) for name, path in setting_files(config).items()}
-    check_target(
-        job.output,
-        {
-            "content": job.content,
-            **dict(zip(names, (style.path for style in job.styles), strict=True)),
-            **files,
-        },
-        overwrite=job.overwrite,
-        bit_depth=job.bit_depth,
-    )
+    sources = {
+        "content": job.content,
+        **dict(zip(names, (style.path for style in job.styles), strict=True)),
+        **files,
+    }
+    check_target(job.output, sources, overwrite=job.overwrite, bit_depth=job.bit_depth)
+    film = None
+    if job.timelapse is not None:
+        taken = {"result": job.output, **sources}
+        film = Timelapse(job.timelapse, overwrite=job.overwrite, taken=taken)
     content = read_picture(job.content) if job.content else None
     if content is None:
         config = without_content(config, job.canvas)
@@ -113,19 +119,23 @@ def prepare(
     pixels = content.pixels if content else blank(job.canvas)
     guidance = _guidance(config, (pixels.shape[-2], pixels.shape[-1]), shares, named)
     start = named.get("start")
+    problem = Problem(
+        pixels,
+        shares,
+        config,
+        load(config),
+        start=start.pixels if start else None,
+        guidance=guidance,
+    )
+    if film is not None:
+        film.finish = problem.coloured
     return Prepared(
         job=job,
         content=content,
         styles=styles,
         named=named,
-        problem=Problem(
-            pixels,
-            shares,
-            config,
-            load(config),
-            start=start.pixels if start else None,
-            guidance=guidance,
-        ),
+        problem=problem,
+        timelapse=film,
     )
 
 
@@ -179,10 +189,22 @@ def run(
         DivergedError, DeviceError: from the optimisation.
         OutputError: the picture cannot be written where it should be; its hint says where it is.
     """
+    film = prepared.timelapse
+    if film is not None:
+        film.start(prepared.problem.finished(prepared.problem.initial()))
+        callbacks = [*callbacks, film]
     result = prepared.problem.solve(callbacks=callbacks, should_stop=should_stop)
     if result.run.stopped and result.run.done == 0:
         return None
-    return finish(prepared, result)
+    finished = finish(prepared, result)
+    return finished if film is None else replace(finished, film=_filmed(film, finished, result))
+
+
+def _filmed(film: Timelapse, finished: Finished, result: TransferResult) -> Film:
+    try:
+        return film.write(result.image)
+    except OutputError as error:
+        raise OutputError(error.message, f"the picture is safe in {finished.path}") from error
 
 
 def finish(prepared: Prepared, result: TransferResult) -> Finished:

@@ -29,6 +29,7 @@ from styler.report.provenance import (
     relative_path,
 )
 from styler.runtime import device_name, precision_name
+from styler.timelapse import Film
 
 TRACE_POINTS = 100
 """Losses kept in a recipe; a curve needs no more."""
@@ -65,12 +66,14 @@ class Finished:
         recipe: what it carries.
         run: how the optimisation went.
         notices: what a person should know about the file.
+        film: of how the picture came about, if one was made.
     """
 
     path: Path
     recipe: Recipe
     run: RunResult
     notices: list[str]
+    film: Film | None = None
 
 
 def check_target(

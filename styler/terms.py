@@ -16,6 +16,7 @@ from styler.losses import (
     ContentLoss,
     FeatureLoss,
     FeatureSums,
+    GaussianMmdStyleLoss,
     GramStyleLoss,
     HistogramStyleLoss,
     LaplacianLoss,
@@ -44,6 +45,7 @@ STYLE_LOSSES: Mapping[str, Callable[[StyleConfig], StyleLoss[Any] | SampleLoss]]
     "swd": lambda _: SlicedWassersteinLoss(),
     "histogram": lambda _: HistogramStyleLoss(),
     "mmd": lambda _: MmdStyleLoss(),
+    "mmd-gaussian": lambda _: GaussianMmdStyleLoss(),
     "nn": lambda _: NeighbourStyleLoss(),
     "remd": lambda _: RelaxedEmdLoss(),
 }

@@ -31,7 +31,7 @@ from styler.planner import Need, Plan, plan_gradient
 from styler.runtime import free_memory, memory_errors_explained
 from styler.schedule import Level, aligned, fit_edge, output_size, plan_levels
 from styler.starts import noise_image
-from styler.styles.recolour import recoloured
+from styler.styles.recolour import own_colours, recoloured
 from styler.styles.source import Style, as_source, check_picture, shares_of, varied
 from styler.terms import content_term, smoothness_term, style_losses, style_terms
 
@@ -141,10 +141,11 @@ class Problem:
         if config.init.kind == "image" and start is None:
             raise UsageError("init.kind is image but no start picture is given", "pass start=")
         self.original = content
+        styles = shares_of(style)
         self.reference = guidance.reference
-        self.content, styles = recoloured(
-            config.color.mode, content, shares_of(style), guidance.reference
-        )
+        if config.color.mode == "match" and self.reference is None:
+            self.reference = own_colours(styles)
+        self.content, styles = recoloured(config.color.mode, content, styles, self.reference)
         styles = [
             replace(share, source=varied(share.source, config.style.invariance)) for share in styles
         ]
@@ -290,14 +291,18 @@ class Problem:
             The same at the output size, on the CPU.
         """
         size = output_size(_size(self.original), self.config.schedule)
-        image = after(
-            self.config.color.mode,
-            self._resize(image.cpu(), size),
-            self.original,
-            self.reference,
-        )
+        image = self.coloured(self._resize(image.cpu(), size))
         held = self._held(self.original)
         return image if held is None else held.over(image)
+
+    def coloured(self, image: Tensor) -> Tensor:
+        """A picture of the run in the colours that it is to have in the end.
+
+        Args:
+            image: (1, 3, H, W) in [0, 1], of any size.
+        """
+        mode = self.config.color.mode
+        return after(mode, image.cpu(), self.original, self.reference)
 
     def style_size(self, level: Level, own: tuple[int, int]) -> tuple[int, int]:
         """The size at which a style is seen at a scale: a fraction of the picture's.

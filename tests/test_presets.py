@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.spatial.distance
 import torch
 from torch import Tensor
 
 from styler.config import TransferConfig, resolve
 from styler.errors import ConfigError
 from styler.features import Extractor, load_extractor
+from styler.losses.sliced import orthonormal_directions
 from styler.presets import list_presets, load_preset, presets_folder, read_preset
 from styler.transfer import Problem
 
@@ -110,6 +112,64 @@ def test_crowson_is_style_transfer_pytorch() -> None:
     squares = result.diff(dim=2).square().sum() + result.diff(dim=3).square().sum()
     expected += 2.0 * float(squares) / result.numel()
     assert total == pytest.approx(expected, rel=1e-3)
+
+
+def columns(features: Tensor) -> np.ndarray:
+    return features[0].flatten(1).double().numpy()
+
+
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Distances of all columns from all columns."""
+    return scipy.spatial.distance.cdist(one.T, other.T, "cosine")
+
+
+def variation(result: Tensor, weight: float) -> float:
+    squares = result.diff(dim=2).square().sum() + result.diff(dim=3).square().sum()
+    return weight * float(squares) / result.numel()
+
+
+def test_nnst_is_the_cosine_to_the_nearest() -> None:
+    total, features, (content, style, result) = total_of("nnst")
+    config = preset_config("nnst")
+    f, p = (features(x, ["relu4_2"])["relu4_2"] for x in (result, content))
+    expected = 0.05 * float((f - p).square().mean() / p.var(correction=0))
+    for layer in config.style.layers:
+        g, a = (columns(features(x, [layer])[layer]) for x in (result, style))
+        far = cosines(g - g.mean(1, keepdims=True), a - a.mean(1, keepdims=True))
+        expected += float(far.min(1).mean())
+    assert total == pytest.approx(expected + variation(result, 2), rel=1e-3)
+
+
+def test_strotss_is_relaxed_transport_moments_and_self_similarity() -> None:
+    total, features, (content, style, result) = total_of("strotss")
+    config = preset_config("strotss")
+    expected = 0.0
+    for layer in config.content.layers:
+        own, kept = (columns(features(x, [layer])[layer]) for x in (result, content))
+        if own.shape[1] > 1024:  # of a map of 32 × 32 none is left out
+            raise AssertionError(layer)
+        alike = [matrix / matrix.sum(0) for matrix in (cosines(own, own), cosines(kept, kept))]
+        expected += 0.5 * float(np.abs(alike[0] - alike[1]).sum() / own.shape[1])
+    for layer in config.style.layers:
+        g, a = (columns(features(x, [layer])[layer]) for x in (result, style))
+        far = cosines(g, a)
+        expected += max(float(far.min(0).mean()), float(far.min(1).mean()))
+        for x, y in ((g.mean(1), a.mean(1)), (np.cov(g, bias=True), np.cov(a, bias=True))):
+            expected += 0.1 * float(np.square(x - y).sum() / np.square(y).sum())
+    assert total == pytest.approx(expected + variation(result, 1), rel=1e-3)
+
+
+def test_swd_is_transport_along_directions() -> None:
+    total, features, (content, style, result) = total_of("swd")
+    config = preset_config("swd")
+    f, p = (features(x, ["relu4_2"])["relu4_2"] for x in (result, content))
+    expected = 0.3 * float((f - p).square().mean() / p.var(correction=0))
+    for layer in config.style.layers:
+        g, a = (columns(features(x, [layer])[layer]) for x in (result, style))
+        directions = orthonormal_directions(len(g), len(g)).numpy()
+        moved = np.sort(directions @ g, axis=1) - np.sort(directions @ a, axis=1)
+        expected += float(np.square(moved).mean() / np.square(directions @ a).mean())
+    assert total == pytest.approx(expected + variation(result, 4), rel=1e-3)
 
 
 def test_pytorch_tutorial_uses_convolutions_before_their_relu() -> None:

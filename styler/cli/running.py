@@ -39,12 +39,17 @@ class Solvable(Protocol):
 
 
 def run_job(
-    job: TransferJob, *, stop_after: int | None = None, weights_sha256: str | None = None
+    job: TransferJob,
+    *,
+    explained: bool = False,
+    stop_after: int | None = None,
+    weights_sha256: str | None = None,
 ) -> Finished:
     """Run a job with its progress shown.
 
     Args:
         job: what to make.
+        explained: whether to show where the loss comes from in the end.
         stop_after: steps after which it ends, as a run did that was interrupted.
         weights_sha256: the weights that it must be made with; None for any.
 
@@ -55,11 +60,18 @@ def run_job(
 
     prepared = _prepare(job, weights_sha256)
     keep_freed_memory(prepared.problem.keeps_freed_memory)
-    return run_watched(
+    finished = run_watched(
         lambda show, stop: run(prepared, callbacks=[show], should_stop=stop),
         prepared.problem.levels,
         stop_after,
     )
+    if explained:
+        from styler.cli.explained import show_explanation
+        from styler.explain import explain
+
+        budget = explain(prepared.problem, finished.run.image)
+        show_explanation(budget, finished.recipe.outcome)
+    return finished
 
 
 def run_watched(
@@ -197,8 +209,13 @@ def report(finished: Finished) -> None:
         seconds=outcome.seconds,
         losses=outcome.losses,
         interrupted=finished.run.stopped,
+        **({"timelapse": str(finished.film.path)} if finished.film else {}),
     )
     console.result(finished.path)
+    if finished.film is not None:
+        film = finished.film
+        console.note(f"{film.frames} frames in {console.duration(film.seconds)}")
+        console.result(film.path)
 
 
 def show_plan(job: TransferJob) -> None:

@@ -66,6 +66,8 @@ def command(
             "The result: .png, .jpg, .tif, .webp or .bmp \\[default: STYLE+texture.png]."
         ),
     ] = None,
+    timelapse: options.Timelapse = None,
+    explain: options.Explain = False,
     bit_depth: options.BitDepth = None,
     overwrite: options.Overwrite = False,
     dry_run: options.DryRun = False,
@@ -100,13 +102,14 @@ def command(
         output=output or Path(f"{blend_stem(chosen)}+texture.png"),
         resolved=resolved,
         canvas=canvas("--size", size, resolved.config.schedule.size or SIDE),
+        timelapse=timelapse,
         overwrite=overwrite,
         bit_depth=bit_depth,
     )
     if dry_run:
         show_plan(job)
     else:
-        run_job(job)
+        run_job(job, explained=explain)
 
 
 def again(rerun: Rerun) -> None:

@@ -63,6 +63,8 @@ def command(
             "The result: .png, .jpg, .tif, .webp or .bmp \\[default: CONTENT+STYLE.png]."
         ),
     ] = None,
+    timelapse: options.Timelapse = None,
+    explain: options.Explain = False,
     bit_depth: options.BitDepth = None,
     overwrite: options.Overwrite = False,
     dry_run: options.DryRun = False,
@@ -96,13 +98,14 @@ def command(
         styles=chosen,
         output=output or Path(f"{content.stem}+{blend_stem(chosen)}.png"),
         resolved=resolved,
+        timelapse=timelapse,
         overwrite=overwrite,
         bit_depth=bit_depth,
     )
     if dry_run:
         show_plan(job)
     else:
-        run_job(job)
+        run_job(job, explained=explain)
 
 
 def again(rerun: Rerun) -> None:

@@ -38,7 +38,7 @@ StyleScale = Annotated[
 StyleLoss = Annotated[
     str | None,
     typer.Option(
-        help="gram, moments, w2, swd, histogram, mmd, nn or remd.",
+        help="gram, moments, w2, swd, histogram, mmd, mmd-gaussian, nn or remd.",
         rich_help_panel=LOOK,
         autocompletion=choices("style.loss"),
     ),
@@ -54,7 +54,7 @@ ContentLoss = Annotated[
 Color = Annotated[
     str | None,
     typer.Option(
-        help="Whose colours: style, content, luminance, histogram, pca or match:IMAGE.",
+        help="Whose colours: style, content, luminance, histogram, pca, match or match:IMAGE.",
         rich_help_panel=LOOK,
         autocompletion=choices("color.mode"),
     ),
@@ -209,17 +209,15 @@ def color(text: str) -> dict[str, str]:
     """What ``--color`` means: a mode, and the picture of ``match:IMAGE``.
 
     Raises:
-        ConfigError: no picture is named.
+        ConfigError: a picture is named where none belongs, or is missing.
 
     Example:
         >>> color("match:sunset.jpg")
         {'mode': 'match', 'image': 'sunset.jpg'}
     """
     mode, sign, image = text.partition(":")
-    if mode == "match" and not image:
-        raise ConfigError("--color match names no picture", "--color match:sunset.jpg")
-    if sign and mode != "match":
-        raise ConfigError(f"--color {mode} takes no picture", "only match:IMAGE does")
+    if sign and (mode != "match" or not image):
+        raise ConfigError(f"--color {text} names no picture to match", "--color match:sunset.jpg")
     return {"mode": mode, "image": image} if sign else {"mode": mode}
 
 

@@ -37,7 +37,7 @@ class Resolved(Generic[C]):
     """dotted key → `default`, `preset NAME`, `--set`, or the flag"""
 
 
-LAYER_TABLES = frozenset({"content.layers", "style.layers", "layers"})
+LAYER_TABLES = frozenset({"content.layers", "style.layers", "style.also", "layers"})
 """Keys whose values are tables of layers with their weights."""
 
 

@@ -36,7 +36,9 @@ class ContentConfig:
     """weight of each layer"""
 
 
-StyleLossName = Literal["gram", "moments", "w2", "swd", "histogram", "mmd", "nn", "remd"]
+StyleLossName = Literal[
+    "gram", "moments", "w2", "swd", "histogram", "mmd", "mmd-gaussian", "nn", "remd"
+]
 """Style losses by name."""
 
 
@@ -77,9 +79,9 @@ class ColorConfig:
     mode: Literal["style", "content", "luminance", "histogram", "pca", "match"] = "style"
     """`content` and `luminance` give the result the content's colours after and around the
     transfer, `histogram` and `pca` give them to the style before it, `match` gives the result
-    those of `image`"""
+    those of `image`, or of the style"""
     image: str | None = None
-    """path of the picture whose colours are taken, for mode `match`"""
+    """path of the picture whose colours are taken, for mode `match`; None: the style's own"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +171,6 @@ class TransferConfig:
         """
         if self.init.kind == "image" and not self.init.image:
             raise ConfigError("init.kind is image but init.image names no file", "--init FILE")
-        if self.color.mode == "match" and not self.color.image:
-            raise ConfigError("color.mode is match but color.image names no file", "match:IMAGE")
         if not self.schedule.steps:
             raise ConfigError("schedule.steps is empty", "give one number per scale")
         if self.style.weight > 0 and not any(self.style.layers.values()):

@@ -26,8 +26,6 @@ from styler.losses._checks import (
 from styler.losses.base import FeatureLoss, map_tensors
 from styler.losses.statistics import _without_autocast, to_full_precision
 
-GOLDEN = (5**0.5 - 1) / 2
-"""The golden ratio's fraction: no row or column of a picture falls in step with its multiples."""
 LAST_SHARE = 1 - 1e-6
 """Greatest share of all weight at which a position is looked for: rounding stays below the end."""
 VALUES_AT_ONCE = 2**24
@@ -95,38 +93,46 @@ def join_samples(parts: Sequence[Samples], shares: Sequence[float]) -> Samples:
 def thin_samples(samples: Samples, most: int) -> Samples:
     """A bounded number of positions that stand for all, evenly spread and always the same.
 
-    All weight is cut into equal parts in the order of positions, and one position is taken of each
-    part, further on from part to part by the golden ratio, so that rows and columns are met evenly.
-    What a mask leaves out is never taken; what weighs more than a part is taken more than once.
+    All weight is cut into equal parts in the order of positions, and of each part one position is
+    taken: not its first, or rows and columns that are in step with parts would be left out, but one
+    that was drawn once and for all. What a mask leaves out is never taken.
 
     Args:
         samples: of a style.
         most: number of positions that is not exceeded, 1 or more.
 
     Returns:
-        The samples themselves if they are no more; else `most` of them, which weigh the same.
+        The samples themselves if they are no more; those that have a weight if these are no more;
+        else `most` of them, which weigh the same. Where weights differ, what weighs more than a
+        part is taken more than once.
 
     Raises:
         UsageError: `most` is below 1.
 
     Example:
         >>> thin_samples(Samples(torch.arange(100.0).view(1, 1, -1)), 5).values
-        tensor([[[ 0., 32., 44., 77., 89.]]])
+        tensor([[[19., 34., 49., 78., 92.]]])
     """
     check_positive("most", most)
     values, weight = samples.values, samples.weight
-    batch, channels, count = values.shape
+    count = values.shape[2]
     if count <= most:
         return samples
-    steps = torch.arange(most, dtype=torch.float64)
-    spread = ((steps + (steps * GOLDEN) % 1) / most).clamp_max(LAST_SHARE)
+    drawn = torch.rand(most, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     if weight is None:
-        return Samples(values[:, :, (spread * count).long().to(values.device)])
+        borders = torch.arange(most + 1) * count // most
+        index = borders[:-1] + (drawn * borders.diff()).long()
+        return Samples(values[:, :, index.to(values.device)])
+    present = weight > 0
+    needed = int(present.sum(1).max())
+    if needed <= most:
+        index = present.byte().argsort(dim=1, descending=True, stable=True)[:, :needed]
+        return Samples(_at(values, index), weight.gather(1, index))
+    spread = ((torch.arange(most) + drawn) / most).clamp_max(LAST_SHARE)
     reached = weight.cumsum(1)
     wanted = spread.to(weight) * reached[:, -1:]
     index = torch.searchsorted(reached, wanted, right=True).clamp_max(count - 1)
-    index = index.unsqueeze(1).expand(batch, channels, -1)
-    return Samples(values.gather(2, index))
+    return Samples(_at(values, index))
 
 
 def average(tensor: Tensor, weight: Tensor | None) -> Tensor:
@@ -220,6 +226,11 @@ class SampleLoss(FeatureLoss[Samples]):
     @abstractmethod
     def _distance(self, picture: Samples, target: Samples) -> Tensor:
         """(B,), the distance of each sample to a target that is ready, in its precision."""
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """The values (B, C, n) of some positions (B or 1, n)."""
+    return values.gather(2, index.unsqueeze(1).expand(*values.shape[:2], -1))
 
 
 def _even(samples: Samples) -> Tensor:

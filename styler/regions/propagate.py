@@ -208,7 +208,9 @@ def _means(mask: Tensor, rows: _Cells, columns: _Cells) -> Tensor:
 
 def _means_along(values: Tensor, cells: _Cells, dim: int) -> Tensor:
     length = values.shape[dim]
-    if torch.equal(cells.start, torch.arange(length)) and torch.equal(cells.end, cells.start + 1):
+    if torch.equal(cells.start, torch.arange(length, dtype=torch.float64)) and torch.equal(
+        cells.end, cells.start + 1
+    ):
         return values  # each is a pixel
     zero = torch.zeros_like(values.narrow(dim, 0, 1))
     total = torch.cat([zero, values.cumsum(dim)], dim)

@@ -74,7 +74,8 @@ def masks_at(regions: Sequence[Region], size: Size) -> list[Tensor]:
         size: (height, width).
 
     Returns:
-        (1, 1, height, width) in [0, 1] for each, with a sum of at most 1.
+        (1, 1, height, width) in [0, 1] for each, with a sum of at most 1; perhaps the regions' own
+        tensors, or one number spread without memory, so not to be written to.
 
     Example:
         >>> regions = [Region(name=n, mask=torch.ones(1, 1, 4, 4), shares=()) for n in "ab"]
@@ -82,9 +83,11 @@ def masks_at(regions: Sequence[Region], size: Size) -> list[Tensor]:
         [tensor([[[[0.5000, 0.5000]]]]), tensor([[[[0.5000, 0.5000]]]])]
     """
     masks = [
-        torch.ones(1, 1, *size) if region.mask is None else resize_mask(region.mask, size)
+        _filled(1.0, size) if region.mask is None else resize_mask(region.mask, size)
         for region in regions
     ]
+    if len(masks) == 1:
+        return masks
     total = torch.stack(masks).sum(0).clamp_min(1.0)
     return [mask / total for mask in masks]
 
@@ -98,12 +101,15 @@ def untouched(regions: Sequence[Region], size: Size) -> Tensor:
 
     Returns:
         (1, 1, height, width): 1 less the sum of the masks; all 0 where one region is everything.
+        Not to be written to.
 
     Example:
         >>> faint = Region(name="faint", mask=torch.full((1, 1, 8, 8), 0.25), shares=())
         >>> untouched([faint], (1, 1))
         tensor([[[[0.7500]]]])
     """
+    if any(region.mask is None for region in regions):
+        return _filled(0.0, size)
     return (1.0 - torch.stack(masks_at(regions, size)).sum(0)).clamp(0.0, 1.0)
 
 
@@ -173,6 +179,10 @@ def place(
             raise _empty(region, size)
         placed.append(Placed(name=region.name, area=float(mask.mean()), masks=masks))
     return placed
+
+
+def _filled(value: float, size: Size) -> Tensor:
+    return torch.tensor(value).expand(1, 1, *size)
 
 
 def _empty(region: Region, size: Size) -> ImageError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from styler.explain import Explanation, Part
 from styler.report.drawing import HUES, Box, Shape, Words
@@ -18,15 +18,19 @@ _BAR = 14
 """Height of a bar in its row."""
 _STACK = 22
 """Height of a bar that is made of all parts."""
+_TICK = 5
+"""Height of the marks between the parts of a term, below its name."""
 _SEAM = 1.0
-"""Between the parts of such a bar, and between the cells of the cosines."""
-_LOSS, _GRADIENT = 205, 385
+"""Width of the lines between parts, and between the cells of the cosines."""
+_NAMES = 225
+"""Where the layers' names end."""
+_LOSS, _GRADIENT = 237, 405
 """Where the bars of two columns begin, ..."""
-_LONGEST = 120
+_LONGEST = 110
 """... and how long the longest is; its number stands behind it."""
-_PULL = 620
+_PULL = 625
 """Where the numbers of a column end."""
-_COSINES = 640
+_COSINES = 645
 """Where the cosines begin, which fill the rest."""
 _WIDEST = 44
 """Cell of a cosine; with many parts, cells are narrower."""
@@ -34,9 +38,7 @@ _LEGIBLE = 26
 """Width from which on a cell has its number in it."""
 _TINT = 0.6
 """Opacity of a cell whose gradients are the same, or opposite: words in it can still be read."""
-_LETTERS = 25
-"""The most of a part's name that fit before its bars."""
-_LETTER = 7.5
+_LETTER = 7.2
 """Width of a letter."""
 
 
@@ -75,8 +77,11 @@ def budget(explanation: Explanation, top: float) -> tuple[list[Shape], float]:
     for x, text, anchor in heads:
         shapes.append(Words(x=x, y=top - 11, text=text, colour="soft", anchor=anchor))
     most = max((max(abs(p.share), p.gradient_share) for p in explanation.parts), default=0.0)
+    known = ""
     for number, part in enumerate(explanation.parts):
+        shapes += _names(part, known, top)
         shapes += _row(part, hues[part.term], top, most or 1.0)
+        known = part.term
         shapes += _cells(explanation, number, hues, top)
         top += _ROW
     return shapes, top
@@ -92,25 +97,37 @@ def _stack(
     starts = [_LOSS + before for before in accumulate(widths, initial=0.0)]
     for part, x, width in zip(parts, starts, widths, strict=False):
         title = f"{part.name}: {percent(width / room)}"
-        colour, wide = hues[part.term], max(0.0, width - _SEAM)
-        yield Box(x=x, y=top, width=wide, height=_STACK, colour=colour, title=title)
+        yield Box(x=x, y=top, width=width, height=_STACK, colour=hues[part.term], title=title)
+    for (before, part), x in zip(pairwise(parts), starts[1:], strict=False):
+        tall = _TICK if before.term == part.term else _STACK
+        left, y = x - _SEAM / 2, top + _STACK - tall
+        yield Box(x=left, y=y, width=_SEAM, height=tall, colour="paper")
     for term in hues:
         own = [n for n, part in enumerate(parts) if part.term == term]
         left, right = starts[own[0]], starts[own[-1] + 1]
         text = f"{term} {percent((right - left) / room)}"
-        needed = _LETTER * (len(text) + 1)
-        widest = max(own, key=lambda n: widths[n])
-        if widths[widest] > needed:  # no seam goes through its name there
-            left, right = starts[widest], starts[widest + 1]
-        if right - left > needed:
+        if right - left > _LETTER * (len(text) + 1):
             x = (left + right) / 2
-            yield Words(x=x, y=top + 16, text=text, colour="paper", anchor="middle")
+            yield Words(x=x, y=top + 15, text=text, colour="paper", anchor="middle")
+
+
+def _names(part: Part, known: str, top: float) -> Iterable[Shape]:
+    """The layer, and before it the term where it is another than the one `known`."""
+    y = top + _BAR - 2
+    room = int((_NAMES - MARGIN) / _LETTER)
+    layer = part.layer or ""
+    if len(layer) > room // 2 + 5:  # its end says most: a network's name comes first
+        layer = f"…{layer[-(room // 2 + 4) :]}"
+    if layer:
+        yield Words(x=_NAMES, y=y, text=layer, anchor="end")
+    if part.term != known:
+        free = room - len(layer) - 1
+        term = part.term if len(part.term) <= free else f"{part.term[: free - 1]}…"
+        yield Words(x=MARGIN, y=y, text=term)
 
 
 def _row(part: Part, hue: str, top: float, most: float) -> Iterable[Shape]:
-    name = part.name if len(part.name) <= _LETTERS else f"{part.name[: _LETTERS - 1]}…"
     middle = top + _BAR - 2
-    yield Words(x=MARGIN, y=middle, text=name)
     for x, share in ((_LOSS, part.share), (_GRADIENT, part.gradient_share)):
         long = max(1.0, _LONGEST * abs(share) / most)
         yield Box(x=x, y=top, width=long, height=_BAR, colour=hue)

@@ -176,7 +176,7 @@ def labelled_grid(
         >>> picture = torch.zeros(1, 3, 48, 64)
         >>> cells = [[picture, picture], [picture, "diverged"]]
         >>> labelled_grid(["0.2", "0.8"], ["1", "2"], cells, row_title="strength").shape
-        torch.Size([1, 3, 440, 605])
+        torch.Size([1, 3, 432, 606])
     """
     fits = len(cells) == len(rows) and all(len(row) == len(columns) for row in cells)
     if not (rows and columns and fits) or side < 1:
@@ -196,7 +196,8 @@ def labelled_grid(
         left=GAP + (gutter + GAP if gutter else 0),
         top=band + (max(map(len, column_heads)) + bool(column_title)) * _LINE + GAP // 2,
         width=width,
-        height=max(height, *(len(head) * _LINE for head in row_heads)),
+        height=height,
+        row=max(height, *(len(head) * _LINE for head in row_heads)),
     )
     across = table.x(len(columns))
     free = across - table.left - GAP
@@ -209,7 +210,7 @@ def labelled_grid(
         y = table.top - GAP // 2 - len(head) * _LINE
         parts += _lines(head, (table.x(number), y), width, 0.5)
     for number, head in enumerate(row_heads):
-        y = table.y(number) + (table.height - len(head) * _LINE) // 2
+        y = table.y(number) + (table.row - len(head) * _LINE) // 2
         parts += _lines(head, (GAP, y), gutter, 1)
         for column, cell in enumerate(scaled[number]):
             parts += table.cell(number, column, cell)
@@ -222,22 +223,23 @@ def _filled(cell: Tensor | str, side: int) -> Image.Image | str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Table:
-    """Where cells are, and how large."""
+    """Where cells are, how large, and how high a row is, whose head may need more."""
 
     left: int
     top: int
     width: int
     height: int
+    row: int
 
     def x(self, column: int) -> int:
         return self.left + column * (self.width + GAP)
 
     def y(self, row: int) -> int:
-        return self.top + row * (self.height + GAP)
+        return self.top + row * (self.row + GAP)
 
     def cell(self, row: int, column: int, content: Image.Image | str) -> list[_Tile | _Text]:
         """A picture in the middle of its cell, or a text on grey."""
-        x, y = self.x(column), self.y(row)
+        x, y = self.x(column), self.y(row) + (self.row - self.height) // 2
         if not isinstance(content, str):
             left, above = (self.width - content.width) // 2, (self.height - content.height) // 2
             return [_Tile(x=x + left, y=y + above, picture=content)]

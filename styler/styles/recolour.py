@@ -50,3 +50,24 @@ def recoloured(
         recast = source.replaced(pixels=pixels, digest=None, cache=None)
         found.append(StyleShare(source=recast, weight=share.weight))
     return changed, found
+
+
+def own_colours(styles: Sequence[StyleShare]) -> Tensor:
+    """The picture whose colours `match` takes where none is named: that of the only style.
+
+    Args:
+        styles: with their weights.
+
+    Returns:
+        (1, 3, H, W) sRGB in [0, 1].
+
+    Raises:
+        ConfigError: there are several styles, or it is a saved one.
+    """
+    sources = [share.source for share in styles if share.weight > 0]
+    if len(sources) == 1 and isinstance(sources[0], PictureStyle):
+        return sources[0].pixels
+    raise ConfigError(
+        "color.mode is match, and there is no single style picture whose colours could be taken",
+        "name one: --color match:IMAGE",
+    )

@@ -45,7 +45,7 @@ SAMPLES: dict[str, SampleLoss] = {
     "nn-target": NeighbourStyleLoss("target"),
     "nn-none": NeighbourStyleLoss("none"),
     "remd": RelaxedEmdLoss(),
-    "mmd-gaussian": GaussianMmdStyleLoss(),
+    "mmd-gaussian": GaussianMmdStyleLoss(frequencies=16),
 }
 CONTENTS: dict[str, FeatureLoss[Any]] = {
     "content-mse": ContentLoss("mse"),

@@ -1,5 +1,7 @@
 """Maximum mean discrepancy: by hand, against sums of kernels over all pairs, Gram matrices."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,13 @@ def rows(tensor: Tensor) -> np.ndarray:
     return tensor.flatten(1).T.numpy()
 
 
-def discrepancy(kernel, picture: np.ndarray, style: np.ndarray, own=None, weight=None) -> float:  # noqa: ANN001
+def discrepancy(
+    kernel: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    picture: np.ndarray,
+    style: np.ndarray,
+    own: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
+) -> float:
     """E k(f, f′) + E k(t, t′) − 2 E k(f, t) over all pairs."""
     v = np.full(len(picture), 1 / len(picture)) if own is None else own / own.sum()
     w = np.full(len(style), 1 / len(style)) if weight is None else weight / weight.sum()

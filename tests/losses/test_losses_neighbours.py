@@ -29,7 +29,9 @@ def rows(tensor: Tensor) -> np.ndarray:
 def mask(*shape: int, seed: int = 0) -> Tensor:
     """Weights of which a third is 0."""
     weight = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return (weight - 0.33).clamp_min(0)
+    weight = (weight - 0.33).clamp_min(0)
+    weight[..., 0, 0] = 0.5
+    return weight
 
 
 def test_nearest_by_hand() -> None:
@@ -85,7 +87,7 @@ def test_neighbours_against_scipy(centring: str, masked: bool) -> None:
 def test_relaxed_emd_against_scipy(masked: bool, sizes: tuple[tuple[int, int], ...]) -> None:
     picture, style = features(2, 4, *sizes[0]), features(2, 4, *sizes[1], seed=1)
     ones = [torch.ones(1, 1, *size).double() for size in sizes]
-    masks = [mask(1, 1, *size, seed=i) + 1e-9 * (i == 2) for i, size in enumerate(sizes)]
+    masks = [mask(1, 1, *size, seed=i) for i, size in enumerate(sizes)]
     own, other = masks if masked else ones
     v, w = own.numpy().ravel(), other.numpy().ravel()
     expected = []
@@ -112,8 +114,8 @@ def test_relaxed_emd_is_below_the_distance_that_it_relaxes() -> None:
 @every_loss
 def test_gradcheck_with_weights(loss: NeighbourStyleLoss | RelaxedEmdLoss) -> None:
     target = loss.prepare(loss.represent(features(1, 3, 4, 4, seed=1), mask(1, 1, 4, 4)))
-    own = mask(2, 1, 3, 5, seed=3) + 0.01
-    picture = features(2, 3, 3, 5).requires_grad_()
+    own = mask(2, 1, 2, 3, seed=3) + 0.01
+    picture = features(2, 3, 2, 3).requires_grad_()
     assert gradcheck(lambda f: loss.compare(loss.represent(f, own), target), (picture,))
 
 
@@ -153,14 +155,15 @@ def test_features_near_zero_have_bounded_gradients(
 ) -> None:
     style = features(1, 8, 6, 6, seed=1)
     length = style.square().sum(1).mean().sqrt()
+    # A length of 1% is the least that is divided by. The mean is over 36 positions, and as many of
+    # the style may have one and the same neighbour.
+    steepest = 100 if isinstance(loss, RelaxedEmdLoss) else 100 / 36
     for near in (0.0, 1e-30, 1e-12, 1e-4):
         picture = features(1, 8, 6, 6)
         picture[..., :3] *= near
         picture.requires_grad_()
         (gradient,) = torch.autograd.grad(loss(picture, style), picture)
-        # A length of 1% is the least that is divided by; 36 positions share the mean.
-        steepest = (gradient.square().sum(1).sqrt() * length).max().item()
-        assert steepest < 2 * 100 * 36 / 36
+        assert (gradient.square().sum(1).sqrt() * length).max().item() < 1.01 * steepest
 
 
 def test_one_neighbour_of_equals() -> None:

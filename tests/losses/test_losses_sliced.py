@@ -168,7 +168,7 @@ def test_an_orthonormal_basis_sees_all_of_a_shift() -> None:
     picture, shift = features(1, 6, 5, 5), torch.arange(6.0).double().view(1, 6, 1, 1)
     for seed in range(3):
         loss = SlicedWassersteinLoss("none", seed=seed)
-        assert loss(picture + shift, picture).item() == pytest.approx((55 / 6))
+        assert loss(picture + shift, picture).item() == pytest.approx(55 / 6)
 
 
 def test_correlations_are_seen_by_directions_alone() -> None:
@@ -189,17 +189,17 @@ def test_relative_does_not_depend_on_scale() -> None:
 
 
 def test_descending_the_loss_makes_the_distribution() -> None:
-    picture = features(1, 2, 16, 16).requires_grad_()
-    style = torch.cat([features(1, 2, 8, 16, seed=1) - 4, features(1, 2, 8, 16, seed=2) + 4], dim=2)
+    picture = features(1, 2, 10, 10).requires_grad_()
+    style = torch.cat([features(1, 2, 5, 10, seed=1) - 4, features(1, 2, 5, 10, seed=2) + 4], dim=2)
     loss = SlicedWassersteinLoss("none", directions=16)
     target = loss.prepare(loss.represent(style))
-    optimizer = torch.optim.Adam([picture], lr=0.2)
-    for _ in range(100):
+    optimizer = torch.optim.Adam([picture], lr=0.3)
+    for _ in range(50):
         optimizer.zero_grad()
         loss.compare(loss.represent(picture), target).backward()
         optimizer.step()
     found = picture.detach().flatten(2)[0]
-    assert (found[0] < 0).sum().item() == pytest.approx(128, abs=2)  # two modes, each of half
+    assert (found[0] < 0).sum().item() == pytest.approx(50, abs=1)  # two modes, each of half
     exact = ot.emd2(
         [], [], ot.dist(found.T.numpy(), style.flatten(2)[0].T.numpy(), metric="sqeuclidean")
     )

@@ -133,6 +133,23 @@ def test_dirt_is_no_region_and_thirty_two_are_the_most(tmp_path: Path) -> None:
     assert "without shading" in str(caught.value.hint)
 
 
+def test_noise_is_no_map(tmp_path: Path) -> None:
+    for name, depth in (("colours", 256), ("few", 4)):
+        noise = np.random.default_rng(0).integers(0, depth, (200, 200, 3), np.uint8)
+        noise[:4, :4] = 7
+        Image.fromarray(noise * (255 // (depth - 1))).save(tmp_path / f"{name}.png")
+        with pytest.raises(ImageError, match="at most 32 flat colours"):
+            read_map(tmp_path / f"{name}.png")
+
+
+def test_a_thin_line_of_a_region_keeps_its_colour(tmp_path: Path) -> None:
+    pixels = np.zeros((60, 60, 3), np.uint8)
+    pixels[:30], pixels[30:, :30] = (255, 0, 0), (0, 255, 0)
+    pixels[45] = (255, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "map.png")
+    assert bool(read_map(tmp_path / "map.png")["#ff0000"][..., 45, :].all())
+
+
 def test_a_photograph_is_no_map() -> None:
     photo = Path(__file__).parents[2] / "samples/styles/flow_field.jpg"
     with pytest.raises(ImageError, match="at most 32 flat colours"):
