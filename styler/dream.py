@@ -24,6 +24,7 @@ from styler.images import fit_long_side, resize
 from styler.memory import check_memory
 from styler.network import extractor_for
 from styler.params.detail import DetailImage
+from styler.regions.read import check_shape
 from styler.runtime import memory_errors_explained
 from styler.schedule import Level
 
@@ -31,8 +32,6 @@ NOISE_SIDE = 512
 """Side in pixels of a picture of noise when nothing is said."""
 NOISE_CONTRAST = 0.08
 """Standard deviation of a picture of noise, of which the dream makes what it likes."""
-ASPECT_TOLERANCE = 0.02
-"""Share by which a mask's aspect may differ from the picture's, as rounded sizes do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,16 +276,7 @@ def checked_mask(mask: Tensor, picture: tuple[int, int]) -> Tensor:
             f"mask is of shape {tuple(mask.shape)}, expected (1, 1, H, W) or (1, 3, H, W)",
             "styler.images.read_picture(path).pixels has the right form",
         )
-    height, width = _size(mask)
-    stretch = (width / height) / (picture[1] / picture[0])
-    # A side may be off by half a pixel at the smaller of the two sizes.
-    allowed = max(ASPECT_TOLERANCE, 1 / min(height, width, *picture))
-    if not 1 - allowed <= stretch <= 1 + allowed:
-        raise ImageError(
-            f"the mask is {width}×{height}, which is not the shape of the picture's "
-            f"{picture[1]}×{picture[0]}",
-            "crop or draw the mask on a copy of the picture; any size of that shape will do",
-        )
+    check_shape(_size(mask), picture)
     if not float(mask.max()) > 0:
         raise ImageError("the mask is black all over: nothing may be dreamt", "paint white where")
     return mask.mean(1, keepdim=True)

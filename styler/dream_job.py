@@ -23,6 +23,7 @@ from styler.images import (
     read_picture,
 )
 from styler.network import extractor_for
+from styler.regions.read import mask_of
 from styler.results import (
     Finished,
     check_target,
@@ -130,7 +131,7 @@ def prepare(
         config if writer is None else film_config(config),
         load(config),
         guide=guide.pixels if guide else None,
-        mask=mask.pixels if mask else None,
+        mask=mask_of(mask) if mask else None,
     )
     return PreparedDream(
         job=job, image=image, guide=guide, mask=mask, start=start, problem=problem, writer=writer
@@ -224,7 +225,7 @@ def run_film(
         job.frames,
         extractor=prepared.problem.extractor,
         guide=prepared.guide.pixels if prepared.guide else None,
-        mask=prepared.mask.pixels if prepared.mask else None,
+        mask=mask_of(prepared.mask) if prepared.mask else None,
         callbacks=callbacks,
         should_stop=should_stop,
     )

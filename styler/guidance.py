@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from styler.errors import ImageError, UsageError
@@ -13,7 +12,7 @@ from styler.features import Extractor
 from styler.regions.assign import EVERYWHERE, region_source
 from styler.regions.propagate import Margin, Size, resize_mask
 from styler.regions.region import Region, RegionShare, check_regions, place, untouched
-from styler.styles.source import Fit, StyleShare, StyleSource
+from styler.styles.source import Fit, StyleShare
 from styler.terms import Wanted
 
 TOLD = 0.001
@@ -109,9 +108,10 @@ class Layout:
         layers: Collection[str],
         margin: Margin,
     ) -> list[Wanted]:
-        """The styles that are wanted at a scale, each with its share of the weight: that of the
-        picture that its region covers, so that each pixel is pulled by its style as it would be by
-        one for all.
+        """The styles that are wanted at a scale, each with its share of the weight.
+
+        The share is that of the picture that its region covers, so that each pixel is pulled by its
+        style as it would be by one for all.
 
         Args:
             weight: of all together.

@@ -98,7 +98,7 @@ class ReferenceGradient:
 def penalties(config: VisualizeConfig) -> list[Term]:
     """What keeps a picture smooth and in bounds, where it has a weight."""
     smooth = config.smoothness
-    variation = TotalVariationLoss(smooth.norm, smooth.reduction)
+    variation = TotalVariationLoss(smooth.norm, smooth.reduction, power=smooth.power)
     return [
         ImageTerm(name="range", weight=config.range_weight, loss=sixth_power),
         ImageTerm(name="smoothness", weight=smooth.weight, loss=variation),

@@ -41,10 +41,10 @@ from styler.tiled_features import features_of
 STYLE_LOSSES: Mapping[str, Callable[[StyleConfig], StyleLoss[Any] | SampleLoss]] = {
     "gram": lambda config: GramStyleLoss(config.normalization),
     "moments": lambda _: MomentStyleLoss(),
-    "w2": lambda _: WassersteinStyleLoss(),
-    "swd": lambda _: SlicedWassersteinLoss(),
-    "histogram": lambda _: HistogramStyleLoss(),
-    "mmd": lambda _: MmdStyleLoss(),
+    "w2": lambda config: WassersteinStyleLoss(normalization=_relative(config)),
+    "swd": lambda config: SlicedWassersteinLoss(_relative(config)),
+    "histogram": lambda config: HistogramStyleLoss(_relative(config)),
+    "mmd": lambda config: MmdStyleLoss(normalization=_relative(config)),
     "mmd-gaussian": lambda _: GaussianMmdStyleLoss(),
     "nn": lambda _: NeighbourStyleLoss(),
     "remd": lambda _: RelaxedEmdLoss(),
@@ -69,6 +69,11 @@ class Wanted:
     source: StyleSource
     fit: Fit
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def _relative(config: StyleConfig) -> str:
+    """A normalisation of losses that have two."""
+    return "none" if config.normalization == "none" else "relative"
 
 
 def style_loss(config: StyleConfig) -> StyleLoss[Any] | SampleLoss:
@@ -119,9 +124,7 @@ def style_terms(
 class _Measured:
     """What losses are given of a style, measured when the first one asks for it."""
 
-    def __init__(
-        self, wanted: Wanted, layers: Mapping[str, float], extractor: Extractor
-    ) -> None:
+    def __init__(self, wanted: Wanted, layers: Mapping[str, float], extractor: Extractor) -> None:
         self._given = (wanted.fit, extractor, layers)
         self._source = wanted.source
 

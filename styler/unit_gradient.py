@@ -91,7 +91,7 @@ class UnitGradient:
 
 def _variation(image: Tensor, config: SmoothnessConfig) -> Tensor:
     """Total variation, summed over the pictures, so that each has its own."""
-    return total_variation(image, config.norm, config.reduction).sum()
+    return total_variation(image, config.norm, config.reduction, config.power).sum()
 
 
 def sixth_power(image: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def test_each_half_is_nearer_to_its_own_style(content: Tensor, styles: list[Styl
     guidance = Guidance(regions=halves())
     result = transfer(content, styles, config(strength=0.8), guidance=guidance)
     left, right = result.image[..., :56], result.image[..., -56:]
-    one, other = (share.source.pixels for share in styles)  # type: ignore[attr-defined]
+    one, other = (share.source.pixels for share in styles)
     assert gap(left, one) < 0.8 * gap(left, other)
     assert gap(right, other) < 0.8 * gap(right, one)
 
@@ -91,9 +91,7 @@ def test_terms_of_regions_have_their_share_of_the_weight(
 
 
 def test_one_region_of_everything_is_no_region(content: Tensor, styles: list[StyleShare]) -> None:
-    everything = Region(
-        name="all", mask=torch.ones(1, 1, 1, 1), shares=(RegionShare(style=0),)
-    )
+    everything = Region(name="all", mask=torch.ones(1, 1, 1, 1), shares=(RegionShare(style=0),))
     settings = config(**{"schedule.steps": [5]})
     plain = transfer(content, styles[:1], settings).image
     masked = transfer(content, styles[:1], settings, guidance=Guidance(regions=(everything,))).image
@@ -138,8 +136,8 @@ def test_a_region_that_is_empty_is_refused(content: Tensor, styles: list[StyleSh
 
 
 def test_protecting_everything_is_refused(content: Tensor, styles: list[StyleShare]) -> None:
+    everything = Guidance(protect=torch.ones(1, 1, 8, 8))
     with pytest.raises(ImageError, match="nothing is left"):
-        everything = Guidance(protect=torch.ones(1, 1, 8, 8))
         transfer(content, styles[:1], config(), guidance=everything)
 
 
@@ -167,10 +165,8 @@ def test_match_without_a_picture_takes_the_styles_colours(
     content: Tensor, styles: list[StyleShare]
 ) -> None:
     result = transfer(content, styles[:1], config(**{"color.mode": "match"})).image
-    style = styles[0].source.pixels  # type: ignore[attr-defined]
-    assert torch.allclose(
-        to_oklab(result).mean((2, 3)), to_oklab(style).mean((2, 3)), atol=0.03
-    )
+    style = styles[0].source.pixels
+    assert torch.allclose(to_oklab(result).mean((2, 3)), to_oklab(style).mean((2, 3)), atol=0.03)
     with pytest.raises(ConfigError, match="single style"):
         transfer(content, styles, config(**{"color.mode": "match"}))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,8 @@ from styler.cli import console, transfer
 from styler.cli.completion import DEVICES, complete
 from styler.cli.explained import show_explanation
 from styler.cli.recipes import MOVED, load_recipe
-from styler.cli.rerun import Rerun, find_sources, numbered_sources
-from styler.errors import ImageError, UsageError
+from styler.cli.rerun import Rerun, find_sources, moved_sources
+from styler.errors import ImageError
 
 if TYPE_CHECKING:
     from styler.report.provenance import Recipe
@@ -128,9 +127,9 @@ def command(
     recipe = _recipe(picture)
     given = {
         "content": content,
-        **_several(recipe, picture, "style", style or []),
-        **_several(recipe, picture, "content-mask", content_mask or []),
-        **_several(recipe, picture, "style-mask", style_mask or []),
+        **moved_sources(recipe, picture, "style", style or []),
+        **moved_sources(recipe, picture, "content-mask", content_mask or []),
+        **moved_sources(recipe, picture, "style-mask", style_mask or []),
         "protect": protect,
         "color": color,
     }
@@ -183,22 +182,6 @@ def _recipe(picture: Path) -> Recipe:
         config={**recipe.config, "init.kind": "uniform", "init.image": None},
         machine=replace(recipe.machine, precision="fp32"),
     )
-
-
-def _several(recipe: Recipe, picture: Path, kind: str, given: Sequence[Path]) -> dict[str, Path]:
-    """Where the sources of a kind are said to be, by their names.
-
-    Raises:
-        UsageError: there are not so many.
-    """
-    names = numbered_sources(recipe, kind)
-    if len(given) > len(names):
-        raise UsageError(
-            f"{console.counted(len(given), kind.replace('-', ' '))} given, "
-            f"{picture} has {len(names)}",
-            f"see styler show {picture}",
-        )
-    return dict(zip(names, given, strict=False))
 
 
 def _problem(rerun: Rerun) -> Problem:

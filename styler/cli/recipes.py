@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +12,8 @@ import typer
 from styler.cli import console, dream, invert, texture, transfer, visualize
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
-from styler.cli.rerun import Rerun, find_sources, numbered_sources
-from styler.errors import ImageError, UsageError
+from styler.cli.rerun import Rerun, find_sources, moved_sources
+from styler.errors import ImageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -222,9 +222,9 @@ def rerun(
     recipe = load_recipe(picture)
     given = {
         "content": content,
-        **_several(recipe, picture, "style", style or []),
-        **_several(recipe, picture, "content-mask", content_mask or []),
-        **_several(recipe, picture, "style-mask", style_mask or []),
+        **moved_sources(recipe, picture, "style", style or []),
+        **moved_sources(recipe, picture, "content-mask", content_mask or []),
+        **moved_sources(recipe, picture, "style-mask", style_mask or []),
         "start": init,
         "image": image,
         "guide": guide,
@@ -246,24 +246,6 @@ def rerun(
     before = read_picture(picture).pixels  # now, since the output may replace it
     RERUNS[recipe.kind](again)
     _compare(picture, before, read_picture(again.output).pixels)
-
-
-def _several(
-    recipe: Recipe, picture: Path, kind: str, given: Sequence[Path]
-) -> dict[str, Path]:
-    """Where the styles of a recipe, or its masks, are said to be, by the names of their sources.
-
-    Raises:
-        UsageError: there are not so many.
-    """
-    names = numbered_sources(recipe, kind)
-    if len(given) > len(names):
-        raise UsageError(
-            f"{console.counted(len(given), kind.replace('-', ' '))} given, "
-            f"{picture} has {len(names)}",
-            f"see styler show {picture}",
-        )
-    return dict(zip(names, given, strict=False))
 
 
 def _compare(picture: Path, before: Tensor, now: Tensor) -> None:

@@ -79,9 +79,7 @@ StyleMask = Annotated[
 ]
 Protect = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE", help="A mask: white stays as it is.", rich_help_panel=REGIONS
-    ),
+    typer.Option(metavar="FILE", help="A mask: white stays as it is.", rich_help_panel=REGIONS),
 ]
 ContentWeight = Annotated[float | None, typer.Option(help="Alpha of J(G).", rich_help_panel=LOOK)]
 StyleWeight = Annotated[float | None, typer.Option(help="Beta of J(G).", rich_help_panel=LOOK)]

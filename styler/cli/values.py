@@ -6,7 +6,6 @@ import re
 
 from styler.errors import ConfigError
 
-
 LEAST_CANVAS = 16
 """Pixels of a side, at least."""
 

@@ -24,9 +24,9 @@ def setting_files(config: TransferConfig) -> dict[str, str]:
 
     Example:
         >>> from styler.config import RegionConfig
-        >>> masks = RegionConfig(content_masks=("sky.png", "sea.png"), style_masks=("none", "b.png"))
+        >>> masks = RegionConfig(content_masks=("a.png", "b.png"), style_masks=("none", "c.png"))
         >>> setting_files(TransferConfig(regions=masks))
-        {'content-mask': 'sky.png', 'content-mask 2': 'sea.png', 'style-mask 2': 'b.png'}
+        {'content-mask': 'a.png', 'content-mask 2': 'b.png', 'style-mask 2': 'c.png'}
     """
     found = {
         "start": config.init.image if config.init.kind == "image" else None,

@@ -53,7 +53,8 @@ class StyleConfig:
     also: dict[StyleLossName, NonNegative] = field(default_factory=dict)
     """further losses on the same layers, with their weights relative to that of `loss`"""
     normalization: Literal["none", "hw", "chw", "gatys", "relative"] = "relative"
-    """of the Gram matrix, see `styler.losses.GramStyleLoss`; the other losses have their own"""
+    """of the Gram matrix, see `styler.losses.GramStyleLoss`; `w2`, `swd`, `histogram` and `mmd`
+    know `none` and take all others for `relative`; the rest have their own"""
     layers: LayerWeights = field(
         default_factory=lambda: {
             "relu1_1": 1.0,

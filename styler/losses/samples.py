@@ -24,7 +24,7 @@ from styler.losses._checks import (
     check_weight,
 )
 from styler.losses.base import FeatureLoss, map_tensors
-from styler.losses.statistics import _without_autocast, to_full_precision
+from styler.losses.statistics import to_full_precision, without_autocast
 
 LAST_SHARE = 1 - 1e-6
 """Greatest share of all weight at which a position is looked for: rounding stays below the end."""
@@ -211,12 +211,12 @@ class SampleLoss(FeatureLoss[Samples]):
         if target.points is None:
             target = self._thinned_and_ready(map_tensors(Tensor.detach, target))
         target = map_tensors(lambda tensor: tensor.to(values.dtype), target)
-        with _without_autocast(values.device):
+        with without_autocast(values.device):
             return self._distance(represented, target).mean()
 
     def _thinned_and_ready(self, target: Samples) -> Samples:
         thinned = thin_samples(Samples(target.values, target.weight), self.limit)
-        with torch.no_grad(), _without_autocast(thinned.values.device):
+        with torch.no_grad(), without_autocast(thinned.values.device):
             return self._ready(thinned)
 
     @abstractmethod

@@ -11,7 +11,7 @@ from torch import Tensor
 from styler.errors import UsageError
 from styler.losses._checks import check_count, check_features, check_pair, check_weight
 from styler.losses.base import FeatureLoss
-from styler.losses.statistics import _without_autocast, to_full_precision
+from styler.losses.statistics import to_full_precision, without_autocast
 
 SAMPLED_POSITIONS = 1024
 """At most so many positions of a layer are compared with each other, as many as in the paper."""
@@ -226,7 +226,7 @@ def _matrix(features: Tensor, column: Tensor | None) -> Tensor:
     # A factor of 0, not a small divisor: its gradient would be as large as the divisor is small.
     inverse = torch.where(squared <= _ZERO_SQUARED, 0.0, squared.clamp_min(_ZERO_SQUARED).rsqrt())
     direction = flat * inverse
-    with _without_autocast(features.device):
+    with without_autocast(features.device):
         distance = 1 - direction.mT @ direction
     if column is None:
         return distance / distance.sum(1, keepdim=True).clamp_min(FLAT_DISTANCE * flat.shape[2])

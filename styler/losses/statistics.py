@@ -111,7 +111,7 @@ def accumulate(
         count = features.new_full((batch,), height * width, dtype=wide)
     else:
         count = row.sum((1, 2))
-    with _without_autocast(features.device):
+    with without_autocast(features.device):
         sums = _Sums.apply(_positions_last(features), row, first, second)
     return FeatureSums(count, *sums)
 
@@ -142,7 +142,7 @@ def sums_gradient(
     """
     check_features(features)
     matrix = _positions_last(features)
-    with torch.no_grad(), _without_autocast(features.device):
+    with torch.no_grad(), without_autocast(features.device):
         slope, _ = _back(matrix, _row(features, weight), (first, second), False)
     if matrix.stride(1) == 1:  # channels last
         batch, channels, height, width = features.shape
@@ -197,7 +197,7 @@ def to_full_precision(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """A context in which matrix products keep the precision of their operands."""
     if torch.amp.autocast_mode.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)

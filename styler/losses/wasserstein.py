@@ -7,11 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from styler.losses._checks import check_non_negative, check_pair
-from styler.losses.base import StyleLoss
+from styler.losses._checks import check_choice, check_non_negative, check_pair
+from styler.losses.base import DIVISOR_FLOOR, StyleLoss
 from styler.losses.moments import Moments, moments_from_sums
 from styler.losses.statistics import FeatureSums, to_full_precision
 
+WASSERSTEIN_NORMALIZATIONS = ("none", "relative")
+"""What the loss of a Gaussian may be divided by."""
 COVARIANCE_RIDGE = 1e-4
 """Added to the diagonal of covariances, as in crowsonkb/style-transfer-pytorch."""
 
@@ -72,11 +74,17 @@ class WassersteinStyleLoss(StyleLoss[Gaussian]):
     See `gaussian_wasserstein` for the formula. `prepare` decomposes the target's covariance once;
     each comparison then takes one symmetric eigenvalue problem of C × C.
 
+    | normalization | divided by |
+    | --- | --- |
+    | "none" | nothing |
+    | "relative" | the style's mean square, (‖μₜ‖² + tr Σₜ) / C: 1 is as far as zeros |
+
     Args:
         eps: ridge added to the diagonal of both covariances, in squared features, 0 or more.
+        normalization: a name in `WASSERSTEIN_NORMALIZATIONS`.
 
     Raises:
-        UsageError: eps is negative.
+        UsageError: eps is negative, or the name is unknown.
 
     Example:
         >>> loss = WassersteinStyleLoss()
@@ -86,8 +94,10 @@ class WassersteinStyleLoss(StyleLoss[Gaussian]):
         4.0
     """
 
-    def __init__(self, eps: float = COVARIANCE_RIDGE) -> None:
+    def __init__(self, eps: float = COVARIANCE_RIDGE, normalization: str = "none") -> None:
         super().__init__(first=True, second=True)
+        check_choice("normalization", normalization, WASSERSTEIN_NORMALIZATIONS)
+        self.normalization = normalization
         check_non_negative("eps", eps)
         self.eps = eps
 
@@ -102,7 +112,16 @@ class WassersteinStyleLoss(StyleLoss[Gaussian]):
 
     def compare(self, represented: Gaussian, target: Gaussian) -> Tensor:
         """The mean distance over the batch; see `FeatureLoss.compare`."""
-        return _distance(represented, target, self.eps).mean()
+        distance = _distance(represented, target, self.eps)
+        if self.normalization == "relative":
+            distance = distance / _mean_square(target).clamp_min(DIVISOR_FLOOR)
+        return distance.mean()
+
+
+def _mean_square(target: Gaussian) -> Tensor:
+    """(B,), of the style's features, which has no gradient."""
+    mean, covariance = (to_full_precision(each.detach()) for each in target[:2])
+    return (mean.square().sum(1) + _trace(covariance)) / mean.shape[1]
 
 
 def _factor(covariance: Tensor, eps: float) -> Tensor:

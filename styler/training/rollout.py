@@ -99,7 +99,7 @@ class Group:
                 ImageTerm(
                     name="smoothness",
                     weight=smooth.weight,
-                    loss=TotalVariationLoss(smooth.norm, smooth.reduction),
+                    loss=TotalVariationLoss(smooth.norm, smooth.reduction, power=smooth.power),
                 ),
             ]
         )

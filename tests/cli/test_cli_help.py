@@ -17,6 +17,9 @@ Python = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
 COMMANDS = [
     [],
     ["transfer"],
+    ["sweep"],
+    ["texture"],
+    ["explain"],
     ["style", "save"],
     ["style", "info"],
     ["dream"],
@@ -45,7 +48,9 @@ def test_every_command_has_examples(desk: Desk, command: list[str]) -> None:
     assert desk(*command, "-h").out == ran.out
 
 
-@pytest.mark.parametrize("command", ["transfer", "show", "rerun", "layers"])
+@pytest.mark.parametrize(
+    "command", ["transfer", "sweep", "texture", "explain", "show", "rerun", "layers"]
+)
 def test_a_command_without_arguments_shows_its_help(desk: Desk, command: str) -> None:
     ran = desk(command)
     assert ran.code == 2
@@ -62,7 +67,8 @@ def test_the_program_alone_shows_its_help(desk: Desk) -> None:
 def test_options_come_in_groups(desk: Desk) -> None:
     groups = re.findall(r"─ ([A-Z][a-z ]+) ─", desk("transfer", "--help").out)
     assert groups == [
-        "Arguments", "Options", "Look", "Size and effort", "Network and machine", "Output",
+        "Arguments", "Options", "Look", "Regions", "Size and effort", "Network and machine",
+        "Output",
     ]  # fmt: skip
     groups = re.findall(r"─ ([A-Z][a-z ]+) ─", desk("dream", "--help").out)
     assert groups == [
@@ -122,7 +128,9 @@ def test_completion_knows_what_there_is() -> None:
         ]
         assert len(list(completion.settings(kind)(""))) == len(keys(CONFIGS[kind]))
     assert list(completion.settings("transfer")("style.sc")) == ["style.scale="]
-    assert {name for name, _ in completion.all_presets("gatys")} == {"gatys2015", "gatys-ref"}
+    assert {name for name, _ in completion.all_presets("gatys")} == {
+        "gatys2015", "gatys-ref", "gatys-texture",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("option", ["style_loss", "optimizer", "pooling", "precision", "init"])

@@ -157,7 +157,7 @@ def test_batch_and_precision() -> None:
 def test_what_is_wrong_is_said() -> None:
     for pools in ((), (4, 0), (2.5,)):
         with pytest.raises(UsageError, match="expected whole numbers of 1 or more"):
-            LaplacianLoss(pools)  # type: ignore[arg-type]
+            LaplacianLoss(pools)
     with pytest.raises(UsageError, match="normalization is 'var', expected one of relative, mse"):
         LaplacianLoss(normalization="var")
     with pytest.raises(UsageError, match="eps is -1"):

@@ -130,3 +130,14 @@ def test_what_is_wrong_is_said() -> None:
     broken = Gaussian(torch.zeros(1, 2), torch.full((1, 2, 2), float("nan")))
     with pytest.raises(UsageError, match="target has NaN"):
         loss.prepare(broken)
+
+
+def test_relative_is_over_the_mean_square_of_the_style() -> None:
+    generator = torch.Generator().manual_seed(3)
+    picture, style = torch.rand(2, 1, 4, 6, 6, generator=generator, dtype=torch.float64)
+    plain, relative = WassersteinStyleLoss(), WassersteinStyleLoss(normalization="relative")
+    expected = plain(picture, style) / style.square().mean()
+    assert float(relative(picture, style)) == pytest.approx(float(expected), rel=1e-9)
+    assert float(relative(torch.zeros_like(style), style)) == pytest.approx(1, rel=2e-2)
+    with pytest.raises(UsageError, match="normalization"):
+        WassersteinStyleLoss(normalization="absolute")
