@@ -83,7 +83,7 @@ class Layout:
         self.notes = [f"{100 * share:.0f}% of the picture stays as it is"] if share > TOLD else []
 
     @property
-    def _whole(self) -> bool:
+    def whole(self) -> bool:
         """Whether all of the picture is one region."""
         return len(self.regions) == 1 and self.regions[0].mask is None
 
@@ -94,7 +94,7 @@ class Layout:
             ImageError: there is not.
             BackboneError, ConfigError: from the styles.
         """
-        if not self._whole:
+        if not self.whole:
             check_regions(self.regions, size)
         for source in self.sources:
             source.check(fit, extractor, layers)
@@ -124,7 +124,7 @@ class Layout:
         Raises:
             ImageError: a region is empty at that size.
         """
-        if self._whole:
+        if self.whole:
             return [Wanted(name="style", weight=weight, source=self.sources[0], fit=fit)]
         placed = place(self.regions, extractor, layers, size, margin)
         alone = len(placed) == 1

@@ -8,6 +8,7 @@ from dataclasses import replace
 from styler.config import TransferConfig
 from styler.errors import BackboneError
 from styler.features import find_weights, get_backbone
+from styler.features.ensemble import network_names
 from styler.features.registry import is_reference
 from styler.styles.file import StyleFile
 
@@ -33,14 +34,17 @@ def with_network_of(config: TransferConfig, files: Sequence[StyleFile]) -> Trans
     if not files:
         return config
     if backbone.name != "auto":
-        if not is_reference(backbone.name):
+        names = network_names(backbone.name)
+        if not any(map(is_reference, names)):
+            wanted = ",".join(get_backbone(name).name for name in names)
             for file in files:
-                file.check_backbone(get_backbone(backbone.name).name)
+                file.check_backbone(wanted)
         return config
     name = files[0].record.backbone
-    if backbone.weights is not None or is_reference(name):
+    names = network_names(name)
+    if backbone.weights is not None or any(map(is_reference, names)):
         return config
-    if find_weights(get_backbone(name)) is None:
+    if any(find_weights(get_backbone(each)) is None for each in names):
         raise BackboneError(
             f"{files[0].path} was measured with {name}, whose weights are not at hand",
             "bring them with `styler weights fetch` or `styler weights import`, "
