@@ -20,7 +20,7 @@ from styler.dreaming.octaves import dream_size, plan_octaves
 from styler.engine import Callback, RunResult, run_levels
 from styler.errors import ImageError, UsageError
 from styler.features import Extractor, resolve_layer
-from styler.images import fit_long_side, resize
+from styler.images import check_picture, fit_long_side, resize
 from styler.memory import check_memory
 from styler.network import extractor_for
 from styler.params.detail import DetailImage
@@ -129,7 +129,7 @@ class DreamProblem:
     ) -> None:
         for name, picture in (("image", image), ("guide", guide)):
             if picture is not None:
-                _check_picture(name, picture)
+                check_picture(name, picture)
         self.image = image
         self.config = config
         self.extractor = extractor
@@ -284,11 +284,3 @@ def checked_mask(mask: Tensor, picture: tuple[int, int]) -> Tensor:
 
 def _size(image: Tensor) -> tuple[int, int]:
     return image.shape[-2], image.shape[-1]
-
-
-def _check_picture(name: str, picture: Tensor) -> None:
-    if picture.ndim != 4 or picture.shape[:2] != (1, 3) or not picture.is_floating_point():
-        raise UsageError(
-            f"{name} is {picture.dtype} {tuple(picture.shape)}, expected float (1, 3, H, W)",
-            "styler.images.read_picture(path).pixels has the right form",
-        )

@@ -11,12 +11,10 @@ from torch import Tensor
 
 from styler.color.modes import without_chroma
 from styler.errors import UsageError
-from styler.images import fit_long_side, resize, resize_wrapped
+from styler.images import check_picture, fit_long_side
 from styler.objective import Features, FeatureTerm, Term
-from styler.params import Held
 from styler.runtime import memory_errors_explained
 from styler.schedule import Level
-from styler.styles.measure import check_picture
 from styler.transfer import Problem
 
 PIXELS = 1024 * 1024
@@ -210,8 +208,7 @@ def _looked_at(problem: Problem, side: int | None) -> Level:
 
 def _seen(problem: Problem, image: Tensor, size: tuple[int, int]) -> Tensor:
     """A finished picture as the losses saw it, on the extractor's device."""
-    resized = resize_wrapped if problem.wrap else resize
-    pixels = resized(image.detach(), size)
+    pixels = problem.resized(image.detach(), size)
     if problem.config.color.mode == "luminance":
         pixels = without_chroma(pixels)
     return pixels.to(problem.extractor.device)
@@ -219,8 +216,8 @@ def _seen(problem: Problem, image: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _with_held(problem: Problem, free: Tensor) -> Tensor:
     """A picture with what stays as it is laid over it."""
-    mask = problem.layout.held
-    return free if mask is None else Held(picture=problem.content, mask=mask).over(free)
+    held = problem.held(problem.content)
+    return free if held is None else held.over(free)
 
 
 def _pieces(term: Term, image: Tensor, features: Features) -> Iterator[_Piece]:

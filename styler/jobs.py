@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from styler.config import Resolved, TransferConfig, numbered, setting_files
@@ -11,7 +12,7 @@ from styler.engine import Callback
 from styler.errors import OutputError
 from styler.features import Extractor
 from styler.guidance import Guidance
-from styler.images import Picture, read_picture
+from styler.images import Picture, read_picture, shrink
 from styler.network import extractor_for
 from styler.regions.assign import assign
 from styler.regions.read import check_selects, check_shape, mask_of
@@ -128,7 +129,8 @@ def prepare(
         guidance=guidance,
     )
     if film is not None:
-        film.finish = problem.coloured
+        # Shrunk once: each step's frame is coloured.
+        film.finish = partial(problem.coloured, content=shrink(pixels, film.side))
     return Prepared(
         job=job,
         content=content,

@@ -18,7 +18,7 @@ from styler.config import TransferConfig, setting_files
 from styler.engine import Callback, RunResult, StepEvent
 from styler.errors import DivergedError, StylerError
 from styler.features import Extractor
-from styler.images import fit_long_side, resize
+from styler.images import shrink
 from styler.images.output import failing_as_output_error
 from styler.network import extractor_for
 from styler.report.provenance import style_names
@@ -30,7 +30,8 @@ from styler.sweep_plan import Cell, Variation
 LIMIT = 100
 """Pictures that a sweep may have without being asked twice."""
 SHEET_SIDE = 512
-"""Longer side of a picture on the sheet in pixels, at most."""
+"""Longer side of a picture on the sheet in pixels, at most: a hundred large ones would fill the
+memory."""
 _NAME = 120
 """Characters of the name of a kept picture, at most, without what all begin with."""
 
@@ -287,10 +288,10 @@ def _made(prepared: PreparedSweep, cell: Cell, course: _Course) -> Made | None:
     path, notices = prepared.job.kept(cell), result.notices
     if path is not None:
         notices = tuple(jobs.finish(picture, result).notices)
-    return Made(cell=cell, image=_shrunk(result.image), run=result.run, path=path, notices=notices)
-
-
-def _shrunk(image: Tensor) -> Tensor:
-    """As the sheet shows it: a hundred large ones would fill the memory."""
-    own = (image.shape[-2], image.shape[-1])
-    return resize(image, fit_long_side(own, min(SHEET_SIDE, max(own))))
+    return Made(
+        cell=cell,
+        image=shrink(result.image, SHEET_SIDE),
+        run=result.run,
+        path=path,
+        notices=notices,
+    )

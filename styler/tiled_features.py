@@ -79,13 +79,8 @@ def sums_of(
                 for layer in layers
             }
         for piece in network.forward(image, layers):
-            mask = masks.get(piece.layer)
-            own = accumulate(
-                piece.features,
-                None if mask is None else mask[..., piece.rows, piece.columns],
-                first=True,
-                second=True,
-            )
+            mask = piece.of(masks.get(piece.layer))
+            own = accumulate(piece.features, mask, first=True, second=True)
             found[piece.layer] = found[piece.layer] + own if piece.layer in found else own
     return {layer: found[layer] for layer in layers}
 

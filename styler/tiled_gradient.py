@@ -43,8 +43,7 @@ class _Part:
         return self.term.loss.weights[self.layer]
 
     def mask(self, piece: Piece) -> Tensor | None:
-        whole = self.term.masks.get(self.layer)
-        return None if whole is None else whole[..., piece.rows, piece.columns]
+        return piece.of(self.term.masks.get(self.layer))
 
 
 class TiledGradient:

@@ -42,6 +42,10 @@ class Piece:
     rows: slice
     columns: slice
 
+    def of(self, whole: Tensor | None) -> Tensor | None:
+        """The piece's part of a map of the whole layer, such as a mask; None stays None."""
+        return None if whole is None else whole[..., self.rows, self.columns]
+
 
 Slope = Callable[[Piece], Tensor]
 """From the features of a piece to the gradient in them."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from styler.engine import StepEvent
 from styler.errors import OutputError, UsageError
-from styler.images import AnimationWriter, fit_long_side, resize
+from styler.images import AnimationWriter, fit_long_side, resize, shrink
 
 FRAMES = 120
 """Frames of a film, without those in which its end is held."""
@@ -138,11 +138,11 @@ class Timelapse:
         Args:
             picture: (1, 3, H, W) in [0, 1], of any size and on any device.
         """
-        self._look(_shrunk(picture, self.side))
+        self._look(shrink(picture.detach(), self.side))
 
     def __call__(self, event: StepEvent) -> None:
         """Look at the picture after a step; of a batch, at the first one."""
-        picture = _shrunk(event.image[:1], self.side)
+        picture = shrink(event.image[:1], self.side)
         self._look(picture if self.finish is None else self.finish(picture))
 
     def write(self, final: Tensor) -> Film:
@@ -155,7 +155,7 @@ class Timelapse:
         Raises:
             OutputError: the file cannot be written.
         """
-        self._look(_shrunk(final, self.side))
+        self._look(shrink(final, self.side))
         size = self._frame_size(final)
         chosen = evenly([kept.position for kept in self._kept], self.frames)
         with self._writer as writer:
@@ -181,7 +181,7 @@ class Timelapse:
 
     def _look(self, picture: Tensor) -> None:
         """Go on by as much as the picture has changed, and keep it."""
-        glance = _shrunk(picture, GLANCE).cpu()
+        glance = shrink(picture, GLANCE).cpu()
         position = self._position
         if self._glance is not None:
             before = resize(self._glance, (glance.shape[-2], glance.shape[-1]))
@@ -234,12 +234,6 @@ def _place(positions: Sequence[float], wanted: float, near: float) -> float:
 def _most_crowded(positions: Sequence[float]) -> int:
     """The place, neither the first nor the last, whose neighbours are nearest to each other."""
     return min(range(1, len(positions) - 1), key=lambda at: positions[at + 1] - positions[at - 1])
-
-
-def _shrunk(picture: Tensor, side: int) -> Tensor:
-    """A picture whose longer side is at most `side`."""
-    own = (picture.shape[-2], picture.shape[-1])
-    return resize(picture.detach(), fit_long_side(own, min(side, max(own))))
 
 
 def _packed(picture: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from styler.errors import ImageError, UsageError
 from styler.features import Extractor
 from styler.features.ensemble import spread
 from styler.guidance import Guidance, Layout
-from styler.images import resize, resize_wrapped
+from styler.images import check_picture, resize, resize_wrapped
 from styler.losses import SampleLoss
 from styler.network import extractor_for
 from styler.objective import Objective, Term
@@ -32,7 +32,7 @@ from styler.runtime import free_memory, memory_errors_explained
 from styler.schedule import Level, aligned, fit_edge, output_size, plan_levels
 from styler.starts import noise_image
 from styler.styles.recolour import own_colours, recoloured
-from styler.styles.source import Style, as_source, check_picture, shares_of, varied
+from styler.styles.source import Style, as_source, shares_of, varied
 from styler.terms import content_term, smoothness_term, style_losses, style_terms
 
 FULL_SMOOTHNESS = 0.1
@@ -273,11 +273,15 @@ class Problem:
             self.initial(),
             self.config.optimizer.pixel_range,
             wrap=self.wrap,
-            held=self._held(self.content),
+            held=self.held(self.content),
         )
 
-    def _held(self, picture: Tensor) -> Held | None:
-        """What stays as it is of a picture of the content's size."""
+    def held(self, picture: Tensor) -> Held | None:
+        """What stays as it is, if anything does.
+
+        Args:
+            picture: (1, 3, H, W), the content in the colours that are wanted.
+        """
         mask = self.layout.held
         return None if mask is None else Held(picture=picture, mask=mask)
 
@@ -291,18 +295,19 @@ class Problem:
             The same at the output size, on the CPU.
         """
         size = output_size(_size(self.original), self.config.schedule)
-        image = self.coloured(self._resize(image.cpu(), size))
-        held = self._held(self.original)
+        image = self.coloured(self.resized(image.cpu(), size))
+        held = self.held(self.original)
         return image if held is None else held.over(image)
 
-    def coloured(self, image: Tensor) -> Tensor:
+    def coloured(self, image: Tensor, content: Tensor | None = None) -> Tensor:
         """A picture of the run in the colours that it is to have in the end.
 
         Args:
             image: (1, 3, H, W) in [0, 1], of any size.
+            content: one that is nearer to the image's size; None for the content itself.
         """
-        mode = self.config.color.mode
-        return after(mode, image.cpu(), self.original, self.reference)
+        original = self.original if content is None else content
+        return after(self.config.color.mode, image.cpu(), original, self.reference)
 
     def style_size(self, level: Level, own: tuple[int, int]) -> tuple[int, int]:
         """The size at which a style is seen at a scale: a fraction of the picture's.
@@ -355,9 +360,10 @@ class Problem:
         return noise.to(self.extractor.device)
 
     def _on_device(self, image: Tensor, size: tuple[int, int]) -> Tensor:
-        return self._resize(image, size).to(self.extractor.device)
+        return self.resized(image, size).to(self.extractor.device)
 
-    def _resize(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+    def resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        """A picture at another (height, width), whose borders meet if those of the result do."""
         return resize_wrapped(image, size) if self.wrap else resize(image, size)
 
 

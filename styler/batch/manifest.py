@@ -16,7 +16,7 @@ from typing import Any
 
 from styler.batch.sources import absolute
 from styler.config import NO_MASK, TransferConfig, file_settings, keys, parse_set
-from styler.config.resolution import LAYER_TABLES
+from styler.config.resolution import TABLES
 from styler.directions import PICTURES
 from styler.errors import ConfigError, ImageError, StylerError, UsageError
 from styler.images.source import missing_hint
@@ -183,7 +183,7 @@ def _known() -> tuple[str, ...]:
 def _check_column(name: str, where: str) -> None:
     table, _, layer = name.rpartition(".")
     known = _known()
-    if name in known or (layer and table in LAYER_TABLES and table in known):
+    if name in known or (layer and table in TABLES and table in known):
         return
     same = [key for key in known if key.rpartition(".")[2] == layer]
     close = same or difflib.get_close_matches(name, known, n=3, cutoff=0.6)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styler.cli import console, transfer
+from styler.cli import console, moved, transfer
 from styler.cli.completion import DEVICES, complete
 from styler.cli.explained import show_explanation
-from styler.cli.recipes import MOVED, load_recipe
-from styler.cli.rerun import Rerun, find_sources, moved_sources
+from styler.cli.recipes import load_recipe
+from styler.cli.rerun import Rerun, find_sources
 from styler.errors import ImageError
 
 if TYPE_CHECKING:
@@ -48,61 +48,17 @@ def command(
             help="Longer side at which it is worked out \\[default: its own, at most 1024² pixels]."
         ),
     ] = None,
-    content: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="Where the content picture is now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    style: Annotated[
-        list[Path] | None,
-        typer.Option(
-            readable=False,
-            help="Where the style is now; of a blend, once for each in the recipe's order.",
-            rich_help_panel=MOVED,
-        ),
-    ] = None,
-    content_mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            readable=False, help="Where the content's masks are now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    style_mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            readable=False, help="Where the styles' masks are now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    protect: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="Where the mask of what stays is now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    color: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False,
-            help="Where the picture is whose colours were taken.",
-            rich_help_panel=MOVED,
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(readable=False, help="Where the weights file is now.", rich_help_panel=MOVED),
-    ] = None,
+    content: moved.Content = None,
+    style: moved.Style = None,
+    content_mask: moved.ContentMask = None,
+    style_mask: moved.StyleMask = None,
+    protect: moved.Protect = None,
+    color: moved.Color = None,
+    weights: moved.Weights = None,
     device: Annotated[
         str, typer.Option(help="Where to compute.", autocompletion=complete(*DEVICES))
     ] = "auto",
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Go on although pictures or weights have changed.",
-            rich_help_panel=MOVED,
-        ),
-    ] = False,
+    force: moved.Force = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only errors, the tables and the output's path.")
@@ -120,19 +76,13 @@ def command(
     The gradient's share says who moves the pixels. The pull says whether a part
     goes with the whole gradient (+1) or against it (-1).
     """
+    flags = locals()
     from styler.explain import explain
     from styler.images import read_picture
 
     console.mode.quiet, console.mode.json = quiet, json
     recipe = _recipe(picture)
-    given = {
-        "content": content,
-        **moved_sources(recipe, picture, "style", style or []),
-        **moved_sources(recipe, picture, "content-mask", content_mask or []),
-        **moved_sources(recipe, picture, "style-mask", style_mask or []),
-        "protect": protect,
-        "color": color,
-    }
+    given = moved.transfer_sources(recipe, picture, flags)
     rerun = Rerun(
         recipe=recipe,
         picture=picture,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styler.cli import console, dream, invert, texture, transfer, visualize
+from styler.cli import console, dream, invert, moved, texture, transfer, visualize
 from styler.cli.completion import DEVICES, complete
 from styler.cli.presets import toml_value
-from styler.cli.rerun import Rerun, find_sources, moved_sources
+from styler.cli.rerun import Rerun, find_sources
 from styler.errors import ImageError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from styler.config import Kind
     from styler.report.provenance import Recipe, Source
-
-MOVED = "What has moved or changed since"
 
 RERUNS: Mapping[Kind, Callable[[Rerun], object]] = MappingProxyType(
     {
@@ -122,84 +120,26 @@ def rerun(
             "--output", "-o", readable=False, help="The new file \\[default: NAME-rerun beside it]."
         ),
     ] = None,
-    content: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="Where the content picture is now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    style: Annotated[
-        list[Path] | None,
-        typer.Option(
-            readable=False,
-            help="Where the style is now; of a blend, once for each in the recipe's order.",
-            rich_help_panel=MOVED,
-        ),
-    ] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="Where the initial picture is now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    image: Annotated[
-        Path | None,
-        typer.Option(readable=False, help="Where the picture is now.", rich_help_panel=MOVED),
-    ] = None,
-    guide: Annotated[
-        Path | None,
-        typer.Option(readable=False, help="Where the guide is now.", rich_help_panel=MOVED),
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(readable=False, help="Where the mask is now.", rich_help_panel=MOVED),
-    ] = None,
-    content_mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            readable=False, help="Where the content's masks are now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    style_mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            readable=False, help="Where the styles' masks are now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    protect: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False, help="Where the mask of what stays is now.", rich_help_panel=MOVED
-        ),
-    ] = None,
-    color: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False,
-            help="Where the picture is whose colours were taken.",
-            rich_help_panel=MOVED,
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(readable=False, help="Where the weights file is now.", rich_help_panel=MOVED),
-    ] = None,
+    content: moved.Content = None,
+    style: moved.Style = None,
+    init: Annotated[Path | None, moved.place("Where the initial picture is now.")] = None,
+    image: Annotated[Path | None, moved.place("Where the picture is now.")] = None,
+    guide: Annotated[Path | None, moved.place("Where the guide is now.")] = None,
+    mask: Annotated[Path | None, moved.place("Where the mask is now.")] = None,
+    content_mask: moved.ContentMask = None,
+    style_mask: moved.StyleMask = None,
+    protect: moved.Protect = None,
+    color: moved.Color = None,
+    weights: moved.Weights = None,
     device: Annotated[
         str | None,
         typer.Option(
             help="Another device than then.",
-            rich_help_panel=MOVED,
+            rich_help_panel=moved.MOVED,
             autocompletion=complete(*DEVICES),
         ),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Go on although pictures or weights have changed.",
-            rich_help_panel=MOVED,
-        ),
-    ] = False,
+    force: moved.Force = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Only errors and the result's path.")
@@ -216,21 +156,17 @@ def rerun(
 
       styler rerun cat+waves.png --content ~/photos/cat.jpg -o again.png
     """
+    flags = locals()
     from styler.images import read_picture
 
     console.mode.quiet, console.mode.json = quiet, json
     recipe = load_recipe(picture)
     given = {
-        "content": content,
-        **moved_sources(recipe, picture, "style", style or []),
-        **moved_sources(recipe, picture, "content-mask", content_mask or []),
-        **moved_sources(recipe, picture, "style-mask", style_mask or []),
+        **moved.transfer_sources(recipe, picture, flags),
         "start": init,
         "image": image,
         "guide": guide,
         "mask": mask,
-        "protect": protect,
-        "color": color,
     }
     again = Rerun(
         recipe=recipe,

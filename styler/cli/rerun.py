@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from styler.cli import console
-from styler.errors import ImageError, UsageError
+from styler.errors import ImageError
 from styler.styles.choice import is_style_file
 
 if TYPE_CHECKING:
@@ -129,24 +128,6 @@ def find_sources(
 def numbered_sources(recipe: Recipe, kind: str) -> list[str]:
     """The names of a recipe's sources of a kind, such as its styles, in their order."""
     return [name for name in recipe.sources if name.split(" ")[0] == kind]
-
-
-def moved_sources(
-    recipe: Recipe, picture: Path, kind: str, given: Sequence[Path]
-) -> dict[str, Path]:
-    """Where the styles of a recipe, or its masks, are said to be, by the names of their sources.
-
-    Raises:
-        UsageError: there are not so many.
-    """
-    names = numbered_sources(recipe, kind)
-    if len(given) > len(names):
-        raise UsageError(
-            f"{console.counted(len(given), kind.replace('-', ' '))} given, "
-            f"{picture} has {len(names)}",
-            f"see styler show {picture}",
-        )
-    return dict(zip(names, given, strict=False))
 
 
 def _find(source: Source, given: Path | None, picture: Path, how: str, force: bool) -> Path:

@@ -188,13 +188,13 @@ def _known(variation: Variation) -> Variation:
     Raises:
         UsageError: there is none; the closest are offered.
     """
-    from styler.config.resolution import LAYER_TABLES
+    from styler.config.resolution import TABLES
     from styler.sweep_plan import Variation
 
     name, flag = variation.name, variation.name.replace("_", "-")
     if flag in _flags():
         return Variation(name=flag, values=variation.values)
-    if name not in _names() and name.rpartition(".")[0] not in LAYER_TABLES:
+    if name not in _names() and name.rpartition(".")[0] not in TABLES:
         raise UsageError(f"--vary {name}: no such flag or setting", did_you_mean(name, _names()))
     return variation
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from styler.color._checks import check_picture, check_same_size
+from styler.color._checks import check_same_size
 from styler.color.oklab import from_oklab, linear_from_oklab, to_oklab
+from styler.images.checks import check_picture
 
 GAMUT_TOLERANCE = 1e-5
 """How far linear sRGB may be outside [0, 1]: float32 leaves as much, and it is a thirtieth of an

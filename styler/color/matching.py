@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from styler.color._checks import check_picture
 from styler.color.gamut import into_gamut, to_srgb
 from styler.color.oklab import to_oklab
 from styler.errors import UsageError
+from styler.images.checks import check_picture
 
 QUANTILES = 2**16
 """At most so many quantiles of a target are kept: 65536 of them leave no step to be seen."""

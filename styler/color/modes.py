@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from styler.color._checks import check_picture
 from styler.color.gamut import into_gamut, to_srgb, with_chroma_of
 from styler.color.matching import match_covariance, match_histogram, match_lightness
 from styler.color.oklab import to_oklab
 from styler.errors import UsageError, did_you_mean
 from styler.images import resize
+from styler.images.checks import check_picture
 
 COLOR_MODES = ("style", "content", "luminance", "histogram", "pca", "match")
 """Modes of `before` and `after`, those of ``color.mode``."""

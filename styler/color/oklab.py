@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from styler.color._checks import check_picture
+from styler.images.checks import check_picture
 
 _TO_CONES = (
     (0.4122214708, 0.5363325363, 0.0514459929),

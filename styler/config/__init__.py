@@ -7,7 +7,14 @@ that order and remembers where each value came from.
 from __future__ import annotations
 
 from styler.config.dream import AscentConfig, DreamConfig, OctaveConfig, ZoomConfig
-from styler.config.files import NO_MASK, file_settings, numbered, setting_files, with_files
+from styler.config.files import (
+    NO_MASK,
+    file_settings,
+    numbered,
+    numbered_names,
+    setting_files,
+    with_files,
+)
 from styler.config.kinds import CONFIGS, KINDS, Kind
 from styler.config.parts import (
     BackboneConfig,
@@ -64,6 +71,7 @@ __all__ = [
     "flatten",
     "keys",
     "numbered",
+    "numbered_names",
     "parse_set",
     "resolve",
     "setting_files",

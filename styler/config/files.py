@@ -82,5 +82,15 @@ def file_settings(config: TransferConfig) -> dict[str, Any]:
 
 
 def numbered(name: str, paths: tuple[str, ...]) -> dict[str, str]:
-    """Several files of one kind: the first has its name, the others their number, too."""
-    return {f"{name} {n}" if n > 1 else name: path for n, path in enumerate(paths, start=1)}
+    """Several files of one kind by their names: see `numbered_names`."""
+    return dict(zip(numbered_names(name, len(paths)), paths, strict=True))
+
+
+def numbered_names(name: str, count: int) -> list[str]:
+    """What several things of one kind are called: the first as the kind, others with a number.
+
+    Example:
+        >>> numbered_names("style", 3)
+        ['style', 'style 2', 'style 3']
+    """
+    return [f"{name} {number}" if number > 1 else name for number in range(1, count + 1)]

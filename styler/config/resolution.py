@@ -37,8 +37,8 @@ class Resolved(Generic[C]):
     """dotted key → `default`, `preset NAME`, `--set`, or the flag"""
 
 
-LAYER_TABLES = frozenset({"content.layers", "style.layers", "style.also", "layers"})
-"""Keys whose values are tables of layers with their weights."""
+TABLES = frozenset({"content.layers", "style.layers", "style.also", "layers"})
+"""Keys whose values are tables of weights, by layer or by loss."""
 
 
 def flatten(config: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -92,7 +92,7 @@ def _spread(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
     """Dotted leaves of nested tables; layer tables are leaves."""
     for name, value in table.items():
         key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and key not in LAYER_TABLES:
+        if isinstance(value, Mapping) and key not in TABLES:
             yield from _spread(value, f"{key}.")
         else:
             yield key, value
@@ -113,7 +113,7 @@ def _check_key(key: str, known: Sequence[str], origin: str, root: type[object]) 
 def _layer_key(key: str) -> tuple[str, str] | None:
     """Split ``style.layers.relu1_1`` into table and layer."""
     table, _, layer = key.rpartition(".")
-    return (table, layer) if table in LAYER_TABLES and layer else None
+    return (table, layer) if table in TABLES and layer else None
 
 
 def _finite(value: Any) -> bool:

@@ -87,6 +87,22 @@ def _margin(own: int, wanted: int) -> int:
     return min(own, -(-reach // unit) * unit)
 
 
+def shrink(image: Tensor, side: int) -> Tensor:
+    """A picture whose longer side is at most so long; a smaller one stays as it is.
+
+    Args:
+        image: (B, C, H, W), floating point, values in [0, 1].
+        side: in pixels, at least 1.
+
+    Example:
+        >>> import torch
+        >>> shrink(torch.zeros(1, 3, 30, 40), 20).shape, shrink(torch.zeros(1, 3, 3, 4), 20).shape
+        (torch.Size([1, 3, 15, 20]), torch.Size([1, 3, 3, 4]))
+    """
+    own = (image.shape[-2], image.shape[-1])
+    return resize(image, fit_long_side(own, min(side, max(own))))
+
+
 def fit_long_side(size: tuple[int, int], side: int) -> tuple[int, int]:
     """The size with the same aspect whose longer side is `side`.
 

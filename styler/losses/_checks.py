@@ -113,3 +113,12 @@ def may_read_values(*tensors: Tensor | None) -> bool:
     if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
         return False
     return not any(t.requires_grad for t in present)
+
+
+def check_masked(weight: Tensor | None, wanted: Tensor | None) -> None:
+    """Raise if a picture has a mask and the target, which is to be weighted by it, has none."""
+    if weight is not None and wanted is None:
+        raise UsageError(
+            "the picture has a mask and the target has none, expected it on the target",
+            "content is weighted by the target's mask: represent the target with it",
+        )

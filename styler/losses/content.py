@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from styler.errors import UsageError
 from styler.losses._checks import (
     check_choice,
     check_count,
     check_features,
+    check_masked,
     check_non_negative,
     check_pair,
     check_weight,
@@ -237,11 +237,7 @@ class ContentLoss(FeatureLoss[ContentTarget]):
         Raises:
             UsageError: shapes differ, a mask selects nothing, or only the picture has one.
         """
-        if represented.weight is not None and target.weight is None:
-            raise UsageError(
-                "the picture has a mask and the target has none, expected it on the target",
-                "content is weighted by the target's mask: represent the target with it",
-            )
+        check_masked(represented.weight, target.weight)
         squares = weighted_squares(represented.features, target.features, target.weight)
         return (squares / self._divisor(target)).mean()
 

@@ -15,6 +15,7 @@ from styler.losses._checks import (
     check_choice,
     check_count,
     check_features,
+    check_masked,
     check_non_negative,
     check_pair,
     check_weight,
@@ -161,11 +162,7 @@ class LaplacianLoss(FeatureLoss[LaplacianMaps]):
         Raises:
             UsageError: shapes differ, or only the picture has a mask.
         """
-        if represented.weight is not None and target.weight is None:
-            raise UsageError(
-                "the picture has a mask and the target has none, expected it on the target",
-                "content is weighted by the target's mask: represent the target with it",
-            )
+        check_masked(represented.weight, target.weight)
         check_pair(represented.maps, target.maps)
         squares = _weighted_squares(represented.maps - target.maps, target.weight)
         return (squares / self._divisor(target)).mean()

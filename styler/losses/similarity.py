@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from styler.errors import UsageError
-from styler.losses._checks import check_count, check_features, check_pair, check_weight
+from styler.losses._checks import (
+    check_count,
+    check_features,
+    check_masked,
+    check_pair,
+    check_weight,
+)
 from styler.losses.base import FeatureLoss
 from styler.losses.statistics import to_full_precision, without_autocast
 
@@ -162,11 +168,7 @@ class SelfSimilarityLoss(FeatureLoss[SelfSimilarity]):
         Raises:
             UsageError: shapes differ, or only the picture has a mask.
         """
-        if represented.weight is not None and target.weight is None:
-            raise UsageError(
-                "the picture has a mask and the target has none, expected it on the target",
-                "content is weighted by the target's mask: represent the target with it",
-            )
+        check_masked(represented.weight, target.weight)
         check_pair(represented.features, target.features)
         matrix = target.matrix
         if matrix is None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from styler.config import CONFIGS, Kind, Resolved, flatten, resolve
+from styler.config import CONFIGS, Kind, Resolved, flatten, numbered_names, resolve
 from styler.errors import ImageError
 
 SCHEMA = 2
@@ -130,7 +130,7 @@ def style_names(count: int) -> list[str]:
         >>> style_names(3)
         ['style', 'style 2', 'style 3']
     """
-    return ["style", *(f"style {number}" for number in range(2, count + 1))][:count]
+    return numbered_names("style", count)
 
 
 def config_record(resolved: Resolved[Any]) -> dict[str, Any]:

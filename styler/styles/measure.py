@@ -84,19 +84,6 @@ def colours_of(pixels: Tensor, mask: Tensor | None = None) -> Moments:
     return Moments(mean[None].to(pixels.dtype), covariance[None].to(pixels.dtype))
 
 
-def check_picture(name: str, picture: Tensor) -> None:
-    """Make sure that a tensor is a picture.
-
-    Raises:
-        UsageError: it has another shape or type; `name` says what it is for.
-    """
-    if picture.ndim != 4 or picture.shape[:2] != (1, 3) or not picture.is_floating_point():
-        raise UsageError(
-            f"{name} is {picture.dtype} {tuple(picture.shape)}, expected float (1, 3, H, W)",
-            "styler.images.read_picture(path).pixels has the right form",
-        )
-
-
 def checked_mask(mask: Tensor) -> Tensor:
     """The mask of a style.
 

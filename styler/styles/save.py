@@ -14,7 +14,7 @@ from styler.config import Resolved, TransferConfig
 from styler.errors import ConfigError, ImageError
 from styler.features import Extractor
 from styler.features.ensemble import spread
-from styler.images import Picture, check_output, fit_long_side, read_picture, resize
+from styler.images import Picture, check_output, fit_long_side, read_picture, shrink
 from styler.network import extractor_for
 from styler.results import refuse_source
 from styler.runtime import memory_errors_explained, precision_name
@@ -154,6 +154,5 @@ def _record(
 
 
 def _thumbnail(pixels: Tensor) -> Tensor:
-    size = pixels.shape[-2], pixels.shape[-1]
-    small = resize(pixels, fit_long_side(size, min(THUMBNAIL_SIDE, max(size))))
+    small = shrink(pixels, THUMBNAIL_SIDE)
     return (small[0].permute(1, 2, 0) * 255).round().byte()

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from styler.errors import ConfigError, ImageError, UsageError
 from styler.features import Extractor
-from styler.images import resize
+from styler.images import check_picture, resize
 from styler.losses import FeatureSums, Moments
 from styler.regions.propagate import LEAST_AREA, layer_masks, layer_sizes, resize_mask
 from styler.styles.cache import StyleCache, cache_key
-from styler.styles.measure import Size, check_picture, checked_mask, colours_of, measure, mix
+from styler.styles.measure import Size, checked_mask, colours_of, measure, mix
 from styler.styles.views import View, views
 from styler.tiled_features import features_of, sums_of
 
@@ -30,7 +30,6 @@ __all__ = [
     "StyleShare",
     "StyleSource",
     "as_source",
-    "check_picture",
     "colours_of",
     "measure",
     "mix",
@@ -325,11 +324,9 @@ def as_source(style: Style) -> StyleSource:
     Raises:
         UsageError: the weights of several do not go together.
     """
-    if isinstance(style, Tensor):
-        return PictureStyle(style)
     if isinstance(style, StyleSource):
         return style
-    blended = StyleBlend(style)
+    blended = StyleBlend(shares_of(style))
     return blended.shares[0].source if len(blended.shares) == 1 else blended
 
 

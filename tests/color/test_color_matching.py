@@ -133,7 +133,7 @@ def test_transport_against_scipy(seed: int) -> None:
 
 
 @pytest.mark.parametrize("match", [match_histogram, match_covariance, match_lightness])
-def test_a_picture_matched_to_itself_stays_as_it_is(match) -> None:  # type: ignore[no-untyped-def]
+def test_a_picture_matched_to_itself_stays_as_it_is(match) -> None:
     image = (
         torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(1)) * 255
     ).round() / 255
@@ -144,19 +144,19 @@ def test_a_picture_matched_to_itself_stays_as_it_is(match) -> None:  # type: ign
 @pytest.mark.parametrize(
     "target", [grey(2), torch.full((1, 3, 5, 5), 0.4), torch.zeros(1, 3, 1, 1)]
 )
-def test_grey_pictures_matched_to_grey_ones_stay_grey(match, target: Tensor) -> None:  # type: ignore[no-untyped-def]
+def test_grey_pictures_matched_to_grey_ones_stay_grey(match, target: Tensor) -> None:
     for image in (grey(1), torch.full((1, 3, 4, 4), 0.7), torch.ones(1, 3, 3, 3)):
         assert spread(match(image, target)) < 1 / 2550
 
 
 @pytest.mark.parametrize("match", [match_histogram, match_covariance])
-def test_colours_matched_to_a_grey_picture_turn_grey(match) -> None:  # type: ignore[no-untyped-def]
+def test_colours_matched_to_a_grey_picture_turn_grey(match) -> None:
     colours = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(1))
     assert spread(match(colours, grey(5))) < 1 / 510
 
 
 @pytest.mark.parametrize("match", [match_histogram, match_covariance])
-def test_a_grey_picture_gets_tints_that_follow_its_lightness(match) -> None:  # type: ignore[no-untyped-def]
+def test_a_grey_picture_gets_tints_that_follow_its_lightness(match) -> None:
     image, target = grey(3, 16), muted(4, 30, 30).float()
     noise = 2e-7 * torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(5))
     for own in (image, (image + noise).clamp(0, 1)):
@@ -199,7 +199,7 @@ def test_lightness_has_the_targets_mean_and_deviation() -> None:
 
 
 @pytest.mark.parametrize("match", [match_histogram, match_covariance, match_lightness])
-def test_what_is_wrong_is_said(match) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_wrong_is_said(match) -> None:
     image = torch.rand(1, 3, 4, 4)
     with pytest.raises(UsageError, match=r"image is torch\.float32"):
         match(image[0], image)

@@ -110,6 +110,6 @@ def test_precision_follows_the_picture() -> None:
         torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(convert, image: torch.Tensor) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_picture_is_refused(convert, image: torch.Tensor) -> None:
     with pytest.raises(UsageError, match=r"expected float \(1, 3, H, W\)"):
         convert(image)

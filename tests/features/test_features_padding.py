@@ -127,7 +127,7 @@ def test_a_wrapped_picture_that_is_shifted_has_its_features_shifted(pooling: str
     extractor = load_extractor(
         "vgg-lite",
         dtype=torch.float64,
-        pooling=pooling,  # type: ignore[arg-type]
+        pooling=pooling,
         padding="circular",
     )
     layers, image = [*extractor.layers], picture(32, 64)

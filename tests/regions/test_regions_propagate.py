@@ -178,7 +178,7 @@ def test_hand_values_at_an_odd_size() -> None:
     mask = torch.tensor([1.0, 0.5, 0, 0, 0, 0, 1]).view(1, 1, 1, 7)
 
     def weights(margin: str) -> list[float]:
-        return layer_mask(mask, field, (1, 3), margin)[0, 0, 0].tolist()  # type: ignore[arg-type]
+        return layer_mask(mask, field, (1, 3), margin)[0, 0, 0].tolist()
 
     assert weights("simple") == pytest.approx([0.75, 0, 1 / 3])
     assert weights("all") == [1, 0.5, 1]
@@ -201,7 +201,7 @@ def test_units_that_skip_pixels_count_by_those_that_they_see() -> None:
     mask = torch.tensor([1.0, 0, 1, 0, 1, 0]).view(1, 1, 1, 6)
     field = ReceptiveField(y=Window(), x=every_other)
     for margin in ("simple", "inside", "all"):
-        assert layer_mask(mask, field, (1, 3), margin)[0, 0, 0].tolist() == [1, 1, 1]  # type: ignore[arg-type]
+        assert layer_mask(mask, field, (1, 3), margin)[0, 0, 0].tolist() == [1, 1, 1]
 
 
 def test_padding_is_nothing_and_not_black() -> None:
@@ -249,7 +249,7 @@ def test_a_network_of_convolutions_with_strides() -> None:
     mask = soft(5, 41, 50)
     units = layer_sizes(extractor, (41, 50), ["0", "1"])
     for margin in ("simple", "inside", "all"):
-        for layer, found in layer_masks(mask, extractor, units, margin).items():  # type: ignore[arg-type]
+        for layer, found in layer_masks(mask, extractor, units, margin).items():
             field = extractor.receptive_field(layer)
             assert field is not None
             low, high = (brute(mask, field, units[layer], least=flag) for flag in (True, False))
@@ -264,4 +264,4 @@ def test_other_tensors_and_margins_are_refused() -> None:
     with pytest.raises(UsageError, match=r"torch\.uint8"):
         layer_mask(mask.byte(), None, (2, 2), "simple")
     with pytest.raises(UsageError, match="margin is 'outside'"):
-        layer_mask(mask, None, (2, 2), "outside")  # type: ignore[arg-type]
+        layer_mask(mask, None, (2, 2), "outside")
