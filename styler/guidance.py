@@ -49,6 +49,7 @@ class Layout:
         ImageError: nothing is left to be painted.
 
     Example:
+        >>> import torch
         >>> from styler.styles.source import PictureStyle
         >>> style = StyleShare(source=PictureStyle(torch.rand(1, 3, 8, 8)))
         >>> left = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
