@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import torch
 
 from styler.engine import DirectGradient, Gradient
@@ -62,7 +60,6 @@ class PlannedGradient:
 
     def _retreat(self, plan: Plan) -> None:
         self.plan = plan
-        gc.collect()  # what failed may hold its arrays in a cycle with its error
         if self.need.extractor.device.type == "cuda":
             torch.cuda.empty_cache()
         self._gradient = self._made()
