@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from math import gcd
-
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,14 +31,8 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
         >>> resize(torch.full((1, 3, 8, 8), 0.25), (3, 5)).shape
         torch.Size([1, 3, 3, 5])
     """
-    if image.ndim != 4 or not image.is_floating_point():
-        raise UsageError(
-            f"resize expects a floating (B, C, H, W) tensor, got {image.dtype} "
-            f"of shape {tuple(image.shape)}"
-        )
+    _check_resize(image, size)
     height, width = size
-    if height < 1 or width < 1:
-        raise UsageError(f"a picture's sides are at least 1 pixel, got {height}×{width}")
     if tuple(image.shape[-2:]) == (height, width):
         return image
     resampled = F.interpolate(
@@ -48,43 +41,65 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return resampled.clamp(0.0, 1.0)
 
 
+def _check_resize(image: Tensor, size: tuple[int, int]) -> None:
+    if image.ndim != 4 or not image.is_floating_point():
+        raise UsageError(
+            f"resize expects a floating (B, C, H, W) tensor, got {image.dtype} "
+            f"of shape {tuple(image.shape)}"
+        )
+    if min(size) < 1:
+        raise UsageError(f"a picture's sides are at least 1 pixel, got {size[0]}×{size[1]}")
+
+
 def resize_wrapped(image: Tensor, size: tuple[int, int]) -> Tensor:
     """The same for a picture that is tiled: its opposite borders are neighbours and stay so.
+
+    Such a picture is a sum of waves, of which the result has those that it can hold. Interpolation
+    by a short kernel would leave every other line of a picture that is doubled smoother than the
+    rest.
 
     Args:
         image: (B, C, H, W), floating point, values in [0, 1].
         size: (height, width) in pixels, each at least 1.
 
     Returns:
-        (B, C, height, width); `image` itself when the size is already right.
+        (B, C, height, width) in [0, 1]; `image` itself when the size is already right.
 
     Raises:
         UsageError: as `resize` does.
 
     Example:
         >>> import torch
-        >>> ramp = torch.arange(8.0).expand(1, 1, 8, 8) / 8
-        >>> turned = resize_wrapped(ramp.roll(2, 3), (16, 16)).roll(-4, 3)
-        >>> torch.allclose(turned, resize_wrapped(ramp, (16, 16)), atol=1e-6)
+        >>> wave = 0.5 + 0.4 * torch.sin(torch.arange(8.0) / 8 * 2 * torch.pi).expand(1, 1, 8, 8)
+        >>> found = resize_wrapped(wave, (16, 16))
+        >>> place = (torch.arange(16.0) + 0.5) / 2 - 0.5  # centres of the new pixels
+        >>> torch.allclose(found[0, 0, 0], 0.5 + 0.4 * torch.sin(place / 8 * 2 * torch.pi))
         True
     """
-    own = (image.shape[-2], image.shape[-1])
-    if own == tuple(size):
+    _check_resize(image, size)
+    if tuple(image.shape[-2:]) == tuple(size):
         return image
-    # As many pixels on each side as become whole pixels of the result: none is moved by a part.
-    rows, columns = (_margin(a, b) for a, b in zip(own, size, strict=True))
-    padded = F.pad(image, (columns, columns, rows, rows), mode="circular")
-    enlarged = [b * (a + 2 * k) // a for a, b, k in zip(own, size, (rows, columns), strict=True)]
-    found = resize(padded, (enlarged[0], enlarged[1]))
-    top, left = rows * size[0] // own[0], columns * size[1] // own[1]
-    return found[..., top : top + size[0], left : left + size[1]]
+    found = image.to(torch.promote_types(image.dtype, torch.float32))
+    for dim in (-2, -1):
+        found = _resample_waves(found, dim, size[dim])
+    return found.clamp(0.0, 1.0).to(image.dtype)
 
 
-def _margin(own: int, wanted: int) -> int:
-    """The least number of pixels that becomes a whole number, and no kernel reaches beyond."""
-    unit = own // gcd(own, wanted)
-    reach = max(4, 4 * own // max(1, wanted))
-    return min(own, -(-reach // unit) * unit)
+def _resample_waves(image: Tensor, dim: int, side: int) -> Tensor:
+    """Another number of samples of a periodic signal along one dimension."""
+    own = image.shape[dim]
+    if own == side:
+        return image
+    waves = torch.fft.rfft(image, dim=dim, norm="forward")
+    kept = (min(own, side) + 1) // 2  # without the highest of an even number, which has no phase
+    waves = waves.narrow(dim, 0, kept)
+    shape = [1] * image.ndim
+    shape[dim] = kept
+    # The centres of the first pixels lie apart, by so much of the period.
+    offset = 0.5 / side - 0.5 / own
+    angle = 2 * torch.pi * offset * torch.arange(kept, device=image.device, dtype=image.dtype)
+    turned = waves * torch.polar(torch.ones_like(angle), angle).view(shape)
+    return torch.fft.irfft(turned, n=side, dim=dim, norm="forward")
 
 
 def shrink(image: Tensor, side: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""Which patches of photographs excite the units of a network most, after Zeiler & Fergus."""
