@@ -99,7 +99,8 @@ def _resample_waves(image: Tensor, dim: int, side: int) -> Tensor:
     offset = 0.5 / side - 0.5 / own
     angle = 2 * torch.pi * offset * torch.arange(kept, device=image.device, dtype=image.dtype)
     turned = waves * torch.polar(torch.ones_like(angle), angle).view(shape)
-    return torch.fft.irfft(turned, n=side, dim=dim, norm="forward")
+    found: Tensor = torch.fft.irfft(turned, n=side, dim=dim, norm="forward")
+    return found
 
 
 def shrink(image: Tensor, side: int) -> Tensor:

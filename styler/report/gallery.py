@@ -12,9 +12,10 @@ from string import Template
 from typing import Any
 
 from styler.batch.job import JobRecord, State
-from styler.errors import OutputError, UsageError
+from styler.errors import UsageError
 from styler.images import read_picture, write_picture
 from styler.images.output import failing_as_output_error, write_atomically
+from styler.report.page import asset, check_page, embedded, mark, short
 from styler.report.plots import CURVE, curve, duration, histogram
 from styler.report.sheets import unit_grid
 from styler.report.thumbnails import THUMBNAILS, Album, Entry
@@ -28,16 +29,9 @@ SHEET_MOST = 100
 SHEET_SIDE = 200
 """Pixels of a picture on the contact sheet."""
 
-_MARK = '<meta name="generator" content="styler gallery">'
-_HEAD = 1024
-"""Bytes of a page within which its mark stands."""
-_DIGITS = 6
-"""Significant ones of the numbers on the page."""
-_WHOLE = 1e9
-"""Below this, whole numbers are written in full."""
+_KIND = "gallery"
 _STATES: tuple[State, ...] = ("done", "failed", "running", "waiting")
 """In the order told."""
-_ASSETS = Path(__file__).parent / "assets"
 
 
 def write_gallery(
@@ -87,17 +81,18 @@ def write_gallery(
     sheet = _write_sheet(folder, records, album)
     data = {"pictures": [_picture(entry) for entry in album.entries], "jobs": jobs}
     times = [record.seconds for record in records if record.seconds is not None]
-    page = Template(_asset("gallery.html")).substitute(
+    page = Template(asset("gallery.html")).substitute(
+        mark=mark(_KIND),
         title=escape(title),
-        style=_asset("gallery.css"),
-        script=_asset("gallery.js"),
+        style=asset("page.css") + "\n" + asset("gallery.css"),
+        script=asset("gallery.js"),
         counts=escape(_counts(records)),
         times=histogram(times),
         sheet=f'<p><a href="{SHEET}">Contact sheet</a></p>' if sheet else "",
         settings=_table(settings),
         width=CURVE[0],
         height=CURVE[1],
-        data=_embedded(data),
+        data=embedded(data),
     )
     # Names that are no Unicode text have halves of characters, which UTF-8 cannot hold.
     write_atomically(folder / PAGE, page.encode("utf-8", "replace"))
@@ -113,37 +108,23 @@ def check_gallery(folder: Path) -> None:
     Raises:
         OutputError: there is another page, or one that cannot be read.
     """
-    page = folder / PAGE
-    with failing_as_output_error(page):
-        try:
-            with page.open("rb") as file:
-                head = file.read(_HEAD)
-        except FileNotFoundError:
-            return
-    if _MARK.encode() not in head:
-        raise OutputError(
-            f"{page} exists and is no gallery of styler", "move it away, or choose another folder"
-        )
-
-
-def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8").strip()
+    check_page(folder / PAGE, _KIND)
 
 
 def _job(record: JobRecord, album: Album) -> dict[str, Any]:
     """What the page needs of a job; nothing is said of what there is not."""
     made = album.add(record.output, record.key) if record.state == "done" else None
-    losses = {name: _short(value) for name, value in record.losses.items()}
+    losses = {name: short(value) for name, value in record.losses.items()}
     trace = [(step, value) for step, value in record.trace if math.isfinite(value)]
-    span = [_short(trace[0][1]), _short(trace[-1][1]), trace[-1][0]] if trace else None
+    span = [short(trace[0][1]), short(trace[-1][1]), trace[-1][0]] if trace else None
     job = {
         "key": record.key,
         "state": record.state,
         "attempts": record.attempts,
         "content": album.add(record.content),
-        "styles": [[album.add(path), _short(weight)] for path, weight in record.styles],
+        "styles": [[album.add(path), short(weight)] for path, weight in record.styles],
         "result": made,
-        "seconds": _short(record.seconds),
+        "seconds": short(record.seconds),
         "time": None if record.seconds is None else duration(record.seconds),
         "loss": losses.get("total", span[1] if span else None),
         "losses": {name: value for name, value in losses.items() if value is not None},
@@ -161,24 +142,10 @@ def _picture(entry: Entry) -> dict[str, str]:
     return {"name": entry.name, "url": entry.url, **shown}
 
 
-def _short(value: float | None) -> float | None:
-    """A number as JSON has it, in few letters; None for those that are not finite."""
-    if value is None or not math.isfinite(value):
-        return None
-    short = float(f"{value:.{_DIGITS}g}")
-    return int(short) if short.is_integer() and abs(short) < _WHOLE else short
-
-
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _embedded(data: Mapping[str, Any]) -> str:
-    """As JSON in which no tag or comment can begin."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
 
 
 def _counts(records: Sequence[JobRecord]) -> str:

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from styler.errors import UsageError
-from styler.images import fit_long_side, resize
+from styler.images import fit_long_side, resize, resize_wrapped
 
 
 @pytest.mark.parametrize("size", [(7, 9), (40, 23), (61, 97), (1, 1)])
@@ -74,3 +74,28 @@ def test_fit_long_side(size: tuple[int, int], side: int, wanted: tuple[int, int]
 def test_fit_long_side_refuses_empty_sizes(size: tuple[int, int], side: int) -> None:
     with pytest.raises(UsageError, match="at least 1 pixel"):
         fit_long_side(size, side)
+
+
+def line_by_line(picture: torch.Tensor) -> torch.Tensor:
+    """The mean step from each column to the next, over that of all."""
+    steps = (picture - picture.roll(1, 3)).abs().mean((0, 1, 2))
+    return steps / steps.mean()
+
+
+def test_doubling_a_tiled_picture_leaves_no_line_smoother_than_the_next() -> None:
+    picture = 0.3 + 0.4 * torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    waves, kernel = (line_by_line(f(picture, (192, 192))) for f in (resize_wrapped, resize))
+    assert abs(float(waves[0::2].mean() - waves[1::2].mean())) < 0.03
+    assert float(kernel[0::2].mean() - kernel[1::2].mean()) > 0.1
+    assert float(waves[0]) == pytest.approx(1, abs=0.1)  # nor the one across the border
+
+
+@pytest.mark.parametrize(("own", "side"), [(7, 12), (8, 12), (12, 7), (12, 8), (9, 1), (1, 5)])
+def test_a_tiled_picture_keeps_its_place_and_its_mean(own: int, side: int) -> None:
+    centres = (torch.arange(float(own)) + 0.5) / own
+    wave = 0.5 + 0.2 * torch.cos(2 * torch.pi * centres)
+    found = resize_wrapped(wave.expand(1, 1, 3, own), (3, side))[0, 0, 0]
+    if min(own, side) > 2:
+        there = (torch.arange(float(side)) + 0.5) / side
+        assert torch.allclose(found, 0.5 + 0.2 * torch.cos(2 * torch.pi * there), atol=1e-6)
+    assert torch.allclose(found.mean(), wave.mean(), atol=1e-6)
