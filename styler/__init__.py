@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from styler.config import DreamConfig, TransferConfig
     from styler.dream import DreamResult
     from styler.features import Extractor, load_extractor
+    from styler.fields import receptive_field
     from styler.images import Picture, read_picture, write_picture
+    from styler.patches.top import top_patches
     from styler.transfer import TransferResult
 
 __version__ = "0.1.0"
@@ -31,6 +33,8 @@ _HOMES = {
     "TransferResult": "styler.transfer",
     "load_extractor": "styler.features",
     "read_picture": "styler.images",
+    "receptive_field": "styler.fields",
+    "top_patches": "styler.patches.top",
     "write_picture": "styler.images",
 }
 
@@ -44,6 +48,8 @@ __all__ = [
     "__version__",
     "load_extractor",
     "read_picture",
+    "receptive_field",
+    "top_patches",
     "write_picture",
 ]
 

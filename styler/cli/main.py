@@ -11,12 +11,15 @@ import typer
 
 from styler import __version__
 from styler.cli import (
+    attribute,
     batch,
     console,
     dream,
     explain,
     inspect,
     invert,
+    microscope,
+    patches,
     presets,
     recipes,
     style,
@@ -92,7 +95,10 @@ for module in (
     style,
     dream,
     visualize,
+    patches,
+    microscope,
     invert,
+    attribute,
     recipes,
     explain,
     presets,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_IN_PLACE: frozenset[Callable[..., Any]] = frozenset((F.relu_, torch.relu_, Tensor.relu_))
-_RELUS: frozenset[Callable[..., Any]] = _IN_PLACE | {F.relu, torch.relu, Tensor.relu}
+from styler.features.relu_calls import relu_call
 
 
 class _Redirected(torch.autograd.Function):
@@ -71,14 +70,9 @@ class RedirectedRelu(TorchFunctionMode):
     ) -> Any:
         """Take the place of ReLUs, and of nothing else."""
         named = dict(kwargs or {})
-        if func in _RELUS:
-            value = cast(Tensor, args[0] if args else named["input"])
+        call = relu_call(func, args, named)
+        if call is not None and math.isinf(call.ceiling):
+            value = call.value
             if value.ndim > 1 and value.shape[0] == self.wanted.shape[0]:
-                return _Redirected.apply(value, self.wanted, _is_in_place(func, args, named))
+                return _Redirected.apply(value, self.wanted, call.inplace)
         return func(*args, **named)
-
-
-def _is_in_place(func: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
-    if func is F.relu:
-        return bool(args[1] if len(args) > 1 else named.get("inplace", False))
-    return func in _IN_PLACE

@@ -1,17 +1,25 @@
 """What is known of the units of a network after a folder of photographs was looked at.
 
 These records are the index of `styler patches`, which programs read, and what the pages of
-`styler microscope` show. Lengths are in pixels of the photograph's own file, upright.
+`styler microscope` show. Boxes are in pixels of the photograph's own file, upright.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+import msgspec
+
+from styler.images.output import write_atomically
 
 Field = Literal["theoretical", "effective", "full"]
 """What is cut out around a unit: all that it can see, the part that its gradient says it does see,
 or the whole photograph."""
+INDEX = "index.json"
+"""The file of an index."""
 SCHEMA = 1
 """Of the index."""
 
@@ -20,11 +28,13 @@ SCHEMA = 1
 class Box:
     """A rectangle in a photograph, which may reach past its border.
 
+    Pixels are squares: the first one of a row reaches from 0 to 1.
+
     Args:
-        top: first row, in pixels from the photograph's upper border.
-        left: first column.
-        bottom: past the last row.
-        right: past the last column.
+        top: where it begins, from the photograph's upper border.
+        left: where it begins, from the photograph's left border.
+        bottom: where it ends.
+        right: where it ends.
     """
 
     top: float
@@ -43,7 +53,8 @@ class Patch:
         row: of the unit in its layer's map.
         column: of the unit in its layer's map.
         box: what was cut out.
-        clipped: whether the box reaches past the photograph, where padding was seen.
+        clipped: whether the box reaches past what the network saw of the photograph, where it saw
+            padding.
         file: the patch, from the index's folder; None where none was written.
     """
 
@@ -82,8 +93,11 @@ class UnitRecord:
 
     @property
     def fired(self) -> bool:
-        """Whether anything excited it at all: else it is dead, as far as these photographs say."""
-        return self.peak > 0
+        """Whether anything excited it at all: else it is dead, as far as these photographs say.
+
+        In a layer whose values may be negative, anything but 0 counts.
+        """
+        return bool(self.patches)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +107,15 @@ class LayerRecord:
     Args:
         layer: canonical name.
         channels: of the layer, whether looked at or not.
-        stride: distance of neighbouring units in pixels of the picture that the network saw.
+        stride: distance of neighbouring units in pixels of the picture that the network saw; 0 for
+            a layer that has as many units whatever the picture's size.
         sees: (height, width) of a unit's receptive field in pixels of the picture that the network
             saw; None where it is the whole picture or is not known.
         field: what the patches show.
+        positions: how many were looked at for a unit's mean, share and histogram: all of a map, a
+            regular choice of a large one.
         units: in order.
-        grid: the layer's sheet, from the index's folder; None where none was written.
+        grids: the layer's sheets, from the index's folder; none where none were written.
     """
 
     layer: str
@@ -106,8 +123,9 @@ class LayerRecord:
     stride: int
     sees: tuple[int, int] | None
     field: Field
+    positions: int
     units: list[UnitRecord]
-    grid: str | None = None
+    grids: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +135,14 @@ class Photograph:
     Args:
         file: from the folder of photographs, with slashes.
         size: (height, width), upright.
-        seen: (height, width) at which the network saw it, before any cropping.
+        part: what the network saw of it: (top, left, bottom, right), the last two past the end.
+        seen: (height, width) to which that part was scaled for the network.
         sha256: of the file.
     """
 
     file: str
     size: tuple[int, int]
+    part: tuple[int, int, int, int]
     seen: tuple[int, int]
     sha256: str
 
@@ -153,9 +173,10 @@ class Index:
         k: patches of a unit at most.
         per_image: patches of one photograph at most.
         layers: from the image to the deepest.
-        images: the photographs, in order.
+        images: the photographs, in the order of their paths.
         skipped: files that could not be read, and copies of others.
-        bins: lower edges of the histograms' bins; the last bin has no end.
+        bins: lower edges of the histograms' bins; the first takes all that is above 0 and below
+            it, too, and the last has no end.
     """
 
     backbone: str
@@ -167,6 +188,40 @@ class Index:
     per_image: int
     layers: list[LayerRecord]
     images: list[Photograph]
-    skipped: list[Skipped] = field(default_factory=list)
-    bins: list[float] = field(default_factory=list)
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    bins: list[float] = dataclasses.field(default_factory=list)
     schema: int = SCHEMA
+
+    def layer(self, name: str) -> LayerRecord:
+        """The record of a layer, by its canonical name.
+
+        Raises:
+            KeyError: it was not looked at.
+        """
+        for record in self.layers:
+            if record.layer == name:
+                return record
+        raise KeyError(name)
+
+
+def encode_index(index: Index) -> bytes:
+    """An index as JSON; equal ones give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(index), indent=1) + b"\n"
+
+
+def write_index(folder: Path, index: Index) -> None:
+    """Write an index into its folder.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_atomically(folder / INDEX, encode_index(index))
+
+
+def read_index(folder: Path) -> Index | None:
+    """The index in a folder; None where there is none that can be read."""
+    try:
+        found = msgspec.json.decode((folder / INDEX).read_bytes(), type=Index)
+    except (OSError, ValueError, msgspec.ValidationError):
+        return None
+    return found if found.schema == SCHEMA else None

@@ -7,20 +7,24 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 from torch import Tensor
 
 from styler.errors import ImageError
-from styler.images import fit_long_side, read_picture, resize
+from styler.images import read_picture, shrink
 from styler.images.encode import quantise
 from styler.images.output import failing_as_output_error, write_atomically
 
 THUMBNAILS = ".gallery"
 """The folder of thumbnails."""
 
-_QUALITY = 85
+QUALITY = 85
+"""Of JPEG files for pages."""
+_SHARP = 90
+"""Quality from which on colours are not stored at half the size."""
 _BEHIND = 0.5
 """Grey behind transparent pixels, which suits pages of light and dark paper."""
 _STATISTICS = ".style"
@@ -131,7 +135,7 @@ class Album:
             if target.is_file() and target.stat().st_mtime_ns == time:
                 return
         picture = read_picture(path)
-        write_atomically(target, _jpeg(picture.pixels, picture.alpha, self._side))
+        write_atomically(target, jpeg(shown(picture.pixels, picture.alpha, self._side)))
         with failing_as_output_error(target):
             os.utime(target, ns=(time, time))
 
@@ -147,13 +151,39 @@ def _url(way: Path) -> str:
     return quote(os.fsencode(way.as_posix()))
 
 
-def _jpeg(pixels: Tensor, alpha: Tensor | None, side: int) -> bytes:
+def shown(pixels: Tensor, alpha: Tensor | None, side: int) -> Tensor:
+    """A picture as a page shows it: opaque and no longer than a side.
+
+    Args:
+        pixels: (1, 3, H, W) in [0, 1].
+        alpha: (1, 1, H, W), straight; None where all is opaque.
+        side: the longer one, in pixels; smaller pictures keep their size.
+
+    Returns:
+        (1, 3, height, width).
+    """
     if alpha is not None:
         pixels = pixels * alpha + _BEHIND * (1 - alpha)
-    height, width = pixels.shape[-2:]
-    if max(height, width) > side:
-        pixels = resize(pixels, fit_long_side((height, width), side))
+    return shrink(pixels, side)
+
+
+def jpeg(pixels: Tensor, *, quality: int = QUALITY, comment: str = "") -> bytes:
+    r"""A picture as a small file; equal pictures give equal bytes.
+
+    Args:
+        pixels: (1, 3, H, W) in [0, 1].
+        quality: of JPEG, to 95; from 90 on colours are as sharp as brightness.
+        comment: kept in the file.
+
+    Example:
+        >>> import torch
+        >>> jpeg(torch.zeros(1, 3, 8, 8))[:2]
+        b'\xff\xd8'
+    """
     buffer = io.BytesIO()
     array = quantise(pixels[0].permute(1, 2, 0).numpy())
-    Image.fromarray(array).save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    kept: dict[str, Any] = {"comment": comment.encode()} if comment else {}
+    if quality >= _SHARP:
+        kept["subsampling"] = "4:4:4"
+    Image.fromarray(array).save(buffer, "JPEG", quality=quality, optimize=True, **kept)
     return buffer.getvalue()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_probe import find_browser
 from gallery_builders import EVIL, TRACE, embedded, plain, record
 
 from styler.report.gallery import PAGE, write_gallery
 from styler.report.thumbnails import THUMBNAILS
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
@@ -49,70 +44,16 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Drive = Callable[..., dict[str, Any]]
-PROBE = """
-<script>
-addEventListener("load", async () => {
-  const all = (selector) => [...document.querySelectorAll(selector)];
-  const type = (name, value) => {
-    const field = document.getElementById("filters").elements[name];
-    if (field.type === "checkbox") field.checked = value; else field.value = value;
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-  };
-  const press = (key) => document.activeElement.dispatchEvent(
-    new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  const keys = () => all("#jobs h2").map((title) => title.textContent);
-  const until = async (what) => {
-    while (!what()) await new Promise((done) => setTimeout(done, 20));
-  };
-  const seen = await (async () => { SCRIPT })();
-  const out = document.createElement("pre");
-  out.id = "seen";
-  out.textContent = JSON.stringify(seen);
-  document.body.append(out);
-});
-</script>
-</body>"""
-
-
-class Seen(HTMLParser):
-    """What a probe wrote into a page."""
-
-    text = ""
-    inside = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.inside = ("id", "seen") in attrs
-
-    def handle_data(self, data: str) -> None:
-        self.text += data if self.inside else ""
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = False
+KEYS = """
+const keys = () => all("#jobs h2").map((title) => title.textContent);
+"""
 
 
 @pytest.fixture
 def drive(shown: Path, tmp_path: Path) -> Drive:
     """Run a script in the page, in a real browser, and hand over what it returns."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"no browser: install one of {', '.join(BROWSERS)}")
-
-    def run(script: str, address: str = "") -> dict[str, Any]:
-        page = (shown / PAGE).read_text(encoding="utf-8")
-        probe = shown / "probe.html"
-        probe.write_text(page.replace("</body>", PROBE.replace("SCRIPT", script)), encoding="utf-8")
-        words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-        words += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
-        words += ["--dump-dom", probe.as_uri() + address]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "CONSOLE" not in done.stderr, done.stderr
-        reader = Seen()
-        reader.feed(done.stdout)
-        seen: dict[str, Any] = json.loads(reader.text)
-        return seen
-
-    return run
+    browser = find_browser(tmp_path / "profile")
+    return lambda script, address="": browser.run(shown / PAGE, KEYS + script, address)
 
 
 def test_the_address_chooses(drive: Drive) -> None:
