@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,27 +12,19 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from styler.attribution.files import AttributeJob, check_files, make_folder
 from styler.attribution.gradients import pixel_gradient
 from styler.attribution.methods import CAPTUM_METHODS, Attribution, Method, attribute
 from styler.attribution.pictures import enlarged, picture_of
 from styler.attribution.sampled import Progress, captum_attributions, square_count
-from styler.attribution.settings import AttributeConfig
 from styler.attribution.targets import Target, find_target
-from styler.errors import ImageError, UsageError
+from styler.errors import ImageError
 from styler.features import Extractor
-from styler.images import (
-    WRITABLE_EXTENSIONS,
-    check_output,
-    read_picture,
-    resize,
-    shrink,
-    write_picture,
-)
-from styler.images.output import failing_as_output_error, write_atomically
+from styler.images import read_picture, resize, shrink, write_picture
+from styler.images.output import write_atomically
 from styler.natural import on_grey
 from styler.report.sheets import contact_sheet
 from styler.report.units import short_label
-from styler.results import check_folder, refuse_source
 
 SHEET_HEIGHT = 240
 """Pixels of a picture on the sheet."""
@@ -42,57 +33,6 @@ _LETTER = 9
 """Pixels that a letter of a label takes, about."""
 MOST_PIXELS = 2**21
 """Pixels that a network is shown at most: gradients keep all layers in memory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttributeJob:
-    """What to explain, and where to write it.
-
-    Args:
-        image: the photograph's file.
-        methods: one or more, each once.
-        output: a folder, or a picture's file for one method; None for the current folder.
-        config: all settings.
-        target: a class or a unit, see `find_target`; None for the class with the highest score.
-        overwrite: replace existing files.
-    """
-
-    image: Path
-    methods: tuple[Method, ...]
-    config: AttributeConfig
-    output: Path | None = None
-    target: str | None = None
-    overwrite: bool = False
-
-    @property
-    def single(self) -> bool:
-        """Whether the output is a picture's file."""
-        return self.output is not None and self.output.suffix.lower() in WRITABLE_EXTENSIONS
-
-    @property
-    def folder(self) -> Path:
-        """Where the files go."""
-        if self.output is None:
-            return Path()
-        return self.output.parent if self.single else self.output
-
-    def picture(self, method: Method) -> Path:
-        """The file of a method's picture."""
-        if self.single and self.output is not None:
-            return self.output
-        return self.folder / f"{self.image.stem}-{method}.png"
-
-    def array(self, method: Method) -> Path:
-        """The file of a method's map, beside its picture."""
-        picture = self.picture(method)
-        return picture.with_name(f"{picture.stem}.npy")
-
-    @property
-    def sheet(self) -> Path | None:
-        """The file that shows all methods; None for one alone."""
-        if len(self.methods) == 1:
-            return None
-        return self.folder / f"{self.image.stem}-attribution.png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +86,7 @@ def prepare(job: AttributeJob, load: Callable[[], Extractor]) -> PreparedAttribu
     """
     if not CAPTUM_METHODS.isdisjoint(job.methods):
         captum_attributions()
-    _check_files(job)
+    check_files(job)
     picture = read_picture(job.image)
     photograph = on_grey(picture.pixels, picture.alpha)
     extractor = load()
@@ -159,25 +99,6 @@ def prepare(job: AttributeJob, load: Callable[[], Extractor]) -> PreparedAttribu
         seen=seen,
         target=find_target(job.target, seen, extractor),
     )
-
-
-def _check_files(job: AttributeJob) -> None:
-    if job.single and len(job.methods) > 1:
-        raise UsageError(
-            f"the pictures of {len(job.methods)} methods cannot all be {job.output}",
-            "name a folder with -o",
-        )
-    if not job.single:
-        check_folder(job.folder)
-    pictures = [*map(job.picture, job.methods), *([job.sheet] if job.sheet else [])]
-    for path in pictures:
-        refuse_source(path, {"explained": job.image})
-    if not job.single and not job.folder.exists():
-        return
-    for path in pictures:
-        check_output(path, overwrite=job.overwrite)
-    for method in job.methods:
-        check_output(job.array(method), overwrite=job.overwrite, extensions=(".npy",))
 
 
 def seen_size(size: tuple[int, int], extractor: Extractor, side: int | None) -> tuple[int, int]:
@@ -233,7 +154,7 @@ def explain(
         prepared.seen, prepared.extractor, prepared.target, method, job.config, progress=progress
     )
     seconds = time.monotonic() - started
-    _make_folder(job.folder)
+    make_folder(job.folder)
     size = (prepared.photograph.shape[-2], prepared.photograph.shape[-1])
     buffer = io.BytesIO()
     np.save(buffer, enlarged(found.map, size)[0, 0].numpy())
@@ -278,14 +199,10 @@ def write_sheet(prepared: PreparedAttribution, explained: Sequence[Explained]) -
     height, width = prepared.photograph.shape[-2:]
     small = shrink(prepared.photograph, 2 * SHEET_HEIGHT * max(height, width) // height)
     letters = max(4, SHEET_HEIGHT * width // height // _LETTER)
-    cells = [(textwrap.shorten(short_label(prepared.target.name), letters, placeholder="…"), small)]
+    label = short_label(prepared.target.name)
+    cells = [(label if len(label) <= letters else f"{label[: letters - 1]}…", small)]
     cells += [(one.found.method, picture_of(one.found, small)) for one in explained]
     rows = [cells[at : at + SHEET_COLUMNS] for at in range(0, len(cells), SHEET_COLUMNS)]
-    _make_folder(path.parent)
+    make_folder(path.parent)
     write_picture(path, contact_sheet(rows, SHEET_HEIGHT), overwrite=True)
     return path
-
-
-def _make_folder(folder: Path) -> None:
-    with failing_as_output_error(folder):
-        folder.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,8 @@ _OPAQUE = 0.85
 """Share of the colour at full strength; the rest is the photograph."""
 _RISE = 0.7
 """Power with which opacity rises: below 1, so that what is weak can be seen, too."""
+_BAND = 256
+"""Rows of a photograph that are coloured at a time: in OKLab they take much memory."""
 _COLOURED = ("guided", "deconv")
 """Methods whose gradients are looked at as pictures: the rules leave edges that have colours."""
 
@@ -69,10 +71,15 @@ def picture_of(found: Attribution, photograph: Tensor) -> Tensor:
     if found.method in _COLOURED and found.raw is not None:
         return (0.5 + 0.5 * enlarged(normalised(found.raw), size)).clamp(0, 1)
     if found.method == "occlusion":
-        return _signed_heat(enlarged(normalised(smoothed(found.map)), size), photograph)
-    strength = enlarged(normalised(found.map.abs()), size)
-    colours = heat_colours()[(strength * (_COLOURS - 1)).round().long()[0, 0]]
-    return _laid_over(photograph, colours.permute(2, 0, 1)[None], strength)
+        strength, colours = normalised(smoothed(found.map)), _signed_colours
+    else:
+        strength, colours = normalised(found.map.abs()), _colours_of
+    bands = zip(
+        torch.split(enlarged(strength, size), _BAND, dim=2),
+        torch.split(photograph, _BAND, dim=2),
+        strict=True,
+    )
+    return torch.cat([_laid_over(below, colours(band), band.abs()) for band, below in bands], dim=2)
 
 
 def normalised(values: Tensor) -> Tensor:
@@ -154,11 +161,15 @@ def smoothed(values: Tensor) -> Tensor:
     return F.conv2d(F.pad(rows, (reach, reach, 0, 0), mode="replicate"), kernel.mT)
 
 
-def _signed_heat(strength: Tensor, photograph: Tensor) -> Tensor:
+def _colours_of(strength: Tensor) -> Tensor:
+    places = (strength[0, 0] * (_COLOURS - 1)).round().long()
+    return heat_colours()[places].permute(2, 0, 1)[None]
+
+
+def _signed_colours(strength: Tensor) -> Tensor:
     ends = [torch.tensor(_lab(*colour)).view(1, 3, 1, 1) for colour in (_AGAINST, _FOR)]
     against, speaks_for = (from_oklab(end).clamp(0, 1) for end in ends)
-    colours = torch.where(strength < 0, against, speaks_for)
-    return _laid_over(photograph, colours, strength.abs())
+    return torch.where(strength < 0, against, speaks_for)
 
 
 def _laid_over(photograph: Tensor, colours: Tensor, strength: Tensor) -> Tensor:

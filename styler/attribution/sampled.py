@@ -125,7 +125,9 @@ def integrated_gradient(
         image.detach(), baselines=start, n_steps=config.steps, internal_batch_size=config.batch
     )
     with torch.no_grad():
-        gained = target.score - float(target.of(extractor(start, [target.layer])[target.layer]))
+        ends = extractor(torch.cat([start, image.detach()]), [target.layer])[target.layer]
+        begun, ended = target.of(ends).tolist()
+    gained = ended - begun
     error = abs(float(found.double().sum()) - gained) / max(abs(gained), torch.finfo().tiny)
     return found.detach(), error
 

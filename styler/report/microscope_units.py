@@ -134,7 +134,7 @@ def _window(sheet: Sheet, first: int, columns: int, words: str, rows: int | None
     """Some columns of a sheet, the rest of which is out of sight."""
     high, across = rows or sheet.rows, sheet.columns + sheet.more
     style = (
-        f"left:{-100 * first / columns:g}%;width:{100 * across / columns:g}%;"
+        f"left:{-100 * first / columns or 0:g}%;width:{100 * across / columns:g}%;"
         f"height:{100 * sheet.rows / high:g}%"
     )
     return (

@@ -13,8 +13,10 @@ from cli_desk import Desk, paint
 from PIL import Image
 
 from styler.attribution.methods import CAPTUM_METHODS, METHODS
+from styler.attribution.sampled import captum_attributions
 from styler.attribution.settings import Baseline
 from styler.cli import attribute as module
+from styler.errors import ConfigError
 from styler.images import read_picture
 
 OWN = """
@@ -125,9 +127,11 @@ def test_the_same_command_gives_the_same_bytes(desk: Desk) -> None:
 
 
 def _has_captum() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("captum") is not None
+    try:
+        captum_attributions()
+    except ConfigError:
+        return False
+    return True
 
 
 def test_json_events(desk: Desk) -> None:
@@ -175,6 +179,14 @@ def test_a_transparent_photograph_and_one_of_one_pixel(desk: Desk) -> None:
     for name in ("clear", "dot"):
         assert desk("attribute", f"{name}.png", *UNIT, *SMALL, "-m", "guided,gradcam").code == 0
     assert np.load("dot-guided.npy").shape == (1, 1)
+
+
+def test_a_photograph_that_stands_upright_has_a_sheet_too(desk: Desk) -> None:
+    paint(desk.folder / "tall.png", 3, (30, 90))
+    ran = desk("attribute", "tall.png", *UNIT, *SMALL, "-m", "guided,gradcam")
+    assert ran.code == 0, ran.err
+    assert read_picture("tall-attribution.png").size == (280, 272)
+    assert np.load("tall-gradcam.npy").shape == (90, 30)
 
 
 def test_names_that_are_not_ascii(desk: Desk) -> None:

@@ -75,16 +75,17 @@ class Browser:
         self, page: Path, script: str, address: str = "", *options: str
     ) -> dict[str, Any]:
         """Run a script in a copy of a page, and hand over what it returns."""
-        probe = page.parent / "probe.html"
-        text = page.read_text(encoding="utf-8")
-        probe.write_text(text.replace("</body>", PROBE.replace("SCRIPT", script)), encoding="utf-8")
-        found = _Seen(self.dump(probe, address, *options))
+        found = _Seen(self.dump(_probed(page, script), address, *options))
         seen: dict[str, Any] = json.loads(found.text)
         return seen
 
     def title(self, page: Path, address: str = "") -> str:
         """Of the page at which the browser ends."""
         return _Seen(self.dump(page, address)).title
+
+    def lands(self, page: Path, script: str) -> str:
+        """The title of the page to which a script in a copy of another leads."""
+        return _Seen(self.dump(_probed(page, script), "")).title
 
     def dump(self, page: Path, address: str, *options: str) -> str:
         """The document as it is after everything has happened; no error may have been told of."""
@@ -95,6 +96,14 @@ class Browser:
         assert done.returncode == 0, done.stderr
         assert "CONSOLE" not in done.stderr, done.stderr
         return done.stdout
+
+
+def _probed(page: Path, script: str) -> Path:
+    """A copy of a page beside it, with a script."""
+    probe = page.parent / "probe.html"
+    text = page.read_text(encoding="utf-8")
+    probe.write_text(text.replace("</body>", PROBE.replace("SCRIPT", script)), encoding="utf-8")
+    return probe
 
 
 def find_browser(profile: Path) -> Browser:

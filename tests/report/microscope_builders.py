@@ -24,8 +24,8 @@ DEAD, SILENT = 3, 5
 """Units that nothing excites, and that only the synthetic picture does."""
 
 
-def unit(layer: str, number: int, label: str = "", **changes: Any) -> UnitRecord:
-    """A unit that three photographs excite; the stronger, the higher its number."""
+def unit(layer: str, number: int, label: str = "", *, k: int = 3, **changes: Any) -> UnitRecord:
+    """A unit that k photographs excite; the stronger, the higher its number."""
     quiet = number in (DEAD, SILENT)
     patches = [
         Patch(
@@ -36,7 +36,7 @@ def unit(layer: str, number: int, label: str = "", **changes: Any) -> UnitRecord
             box=Box(top=-10.0, left=10.0 * rank, bottom=20.0, right=10.0 * rank + 30),
             clipped=True,
         )
-        for rank in range(3)
+        for rank in range(k)
     ]
     given: dict[str, Any] = {
         "unit": number,
@@ -65,17 +65,20 @@ def layer_record(layer: str, units: list[UnitRecord], **changes: Any) -> LayerRe
     return LayerRecord(**given)
 
 
-def page(folder: Path, record: LayerRecord, *, synthetic: bool = True) -> LayerPage:
-    """A layer whose pictures are written."""
+def page(
+    folder: Path, record: LayerRecord, *, synthetic: bool = True, written: bool = True
+) -> LayerPage:
+    """A layer, whose pictures are written."""
+    draw = plain if written else lambda *_: None
     made, sheets = {}, {}
     for one in record.units:
         stem = f"units/{record.layer}/{one.unit}"
         if synthetic:
-            plain(folder / f"{stem}.jpg", "green", (32, 32))
+            draw(folder / f"{stem}.jpg", "green", (32, 32))
             peak = 0.0 if one.unit == DEAD else 2.0 * one.peak + one.unit % 4
             made[one.unit] = Synthetic(file=f"{stem}.jpg", peak=peak)
         if one.patches:
-            plain(folder / f"{stem}-patches.jpg", "red", (96, 64))
+            draw(folder / f"{stem}-patches.jpg", "red", (96, 64))
             sheets[one.unit] = Sheet(
                 file=f"{stem}-patches.jpg", rows=2, columns=2, patches=3, projections=1
             )
