@@ -40,8 +40,8 @@ def test_a_gaussian(share: float, deviations: tuple[float, float]) -> None:
     box = effective_field(gradient.expand(1, 3, -1, -1), share)
     reach = [math.sqrt(2) * sigma * erfinv(math.sqrt(share)) for sigma in deviations]
     # A box of whole pixels, of which each is half on either side of its centre.
-    assert box[0] + box[2] - 1 == pytest.approx(2 * 80)
-    assert box[1] + box[3] - 1 == pytest.approx(2 * 85)
+    assert box[0] + box[2] - 1 == pytest.approx(2 * 80, abs=1)
+    assert box[1] + box[3] - 1 == pytest.approx(2 * 85, abs=1)
     assert (box[2] - box[0]) / 2 == pytest.approx(reach[0], abs=1.01)
     assert (box[3] - box[1]) / 2 == pytest.approx(reach[1], abs=1.01)
 
@@ -54,7 +54,7 @@ def test_single_pixels() -> None:
     assert effective_field(gradient) == (7, 11, 8, 20)
     gradient[0, 0, 7, 11] = 7e-30  # of energy 1 + 49 against 1: the mean moves to 11.16
     assert effective_field(gradient) == (7, 11, 8, 12)
-    assert effective_field(gradient, 1.0) == (7, 4, 8, 20)
+    assert effective_field(gradient, 1.0) == (6, 4, 9, 20)  # as wide as high, in deviations
 
 
 def test_a_gradient_of_zero_says_nothing() -> None:
@@ -85,7 +85,7 @@ def test_a_field_holds_its_share(
     assert bottom <= outer[2]
     assert right <= outer[3]
     shifted = F.pad(gradient, (3, 4, 5, 6))
-    if all(0 < border for border in boxes[0][:2]) and bottom < size[0] and right < size[1]:
+    if all(border > 0 for border in boxes[0][:2]) and bottom < size[0] and right < size[1]:
         assert effective_field(shifted, min(shares)) == (top + 5, left + 3, bottom + 5, right + 3)
 
 
@@ -118,7 +118,12 @@ def test_gradients_are_those_of_the_whole_image(layer: str) -> None:
     extractor = load_extractor("vgg-lite", dtype=torch.float64)
     image = picture(90, 123)
     rows, columns = extractor(image, [layer])[layer].shape[2:]
-    places = [(rows // 2, columns // 2), (0, 0), (rows - 1, columns // 3), (rows // 2, columns // 2)]
+    places = [
+        (rows // 2, columns // 2),
+        (0, 0),
+        (rows - 1, columns // 3),
+        (rows // 2, columns // 2),
+    ]
     units = [0, 3, 5, 17]
     found = list(unit_gradients(extractor, image, layer, units, places))
     assert any(gradient.any() for gradient in found)
@@ -214,7 +219,7 @@ def test_large_tiles_share_a_forward_pass(monkeypatch: pytest.MonkeyPatch) -> No
     assert sizes == [(96, 96)]
     sizes.clear()
     list(unit_gradients(extractor, image, "relu2_1", [0, 1, 2], [(20, 20), (20, 20), (30, 20)]))
-    assert sizes == [(12, 12), (12, 12)]
+    assert sizes == [(10, 10), (10, 10)]
 
 
 def test_units_that_are_none() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,6 +15,7 @@ from styler.cli.running import announce_network
 
 if TYPE_CHECKING:
     from styler.features import Extractor
+    from styler.patches.index import FieldChoice
 
 FIELDS = ("auto", "theoretical", "effective", "full")
 
@@ -83,9 +84,7 @@ def command(
     weights: options.Weights = None,
     device: options.Device = None,
     precision: options.Precision = None,
-    output: Annotated[
-        Path | None, options.output("Folder \\[default: patches-BACKBONE].")
-    ] = None,
+    output: Annotated[Path | None, options.output("Folder \\[default: patches-BACKBONE].")] = None,
     no_patches: Annotated[
         bool,
         typer.Option(
@@ -143,7 +142,7 @@ def command(
             ),
             sources=find_sources(images, out),
             out=out,
-            field=field,
+            field=cast("FieldChoice", field),
             most=patch_size or None,
             patches=not no_patches,
             overwrite=overwrite,
@@ -168,7 +167,7 @@ def _load(flags: dict[str, tuple[str, Any]]) -> Extractor:
     )
     with console.downloads() as progress:
         extractor = extractor_for(resolved.config, progress)
-    announce_network(extractor, resolved.config.backbone.name)
+    announce_network(extractor, extractor.name)
     if extractor.notice:
         console.note(extractor.notice)
     return extractor

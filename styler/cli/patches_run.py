@@ -80,9 +80,7 @@ class PatchesRun:
             raise OutputError(
                 f"{job.out} is the folder of the photographs", "choose another folder with -o"
             )
-        self.scan = Scan(
-            extractor, job.wanted, job.sources, out=job.out, overwrite=job.overwrite
-        )
+        self.scan = Scan(extractor, job.wanted, job.sources, out=job.out, overwrite=job.overwrite)
         for layer in self.scan.layers:
             field_of(extractor, layer, self.scan.framing, job.field)
         if not job.overwrite:
@@ -218,9 +216,7 @@ class PatchesRun:
             return
         self._say_plan(layers, todo, seconds)
 
-    def _say_plan(
-        self, layers: list[dict[str, Any]], todo: int, seconds: float | None
-    ) -> None:
+    def _say_plan(self, layers: list[dict[str, Any]], todo: int, seconds: float | None) -> None:
         scan = self.scan
         for layer in layers:
             console.say(

@@ -175,9 +175,7 @@ def _module_step(module: nn.Module) -> Step | None:
     return step
 
 
-def _convolution_step(
-    given: Mapping[str, Any], modules: Mapping[str, nn.Module]
-) -> Step | None:
+def _convolution_step(given: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> Step | None:
     """A call of a function that convolves; None where its kernel is no parameter or buffer."""
     weight = given["weight"]
     if not isinstance(weight, fx.Node) or weight.op != "get_attr":

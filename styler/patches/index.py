@@ -109,9 +109,7 @@ class _Maker:
         photographs: in order.
     """
 
-    def __init__(
-        self, scan: Scan, fields: dict[str, Field], photographs: list[Entry]
-    ) -> None:
+    def __init__(self, scan: Scan, fields: dict[str, Field], photographs: list[Entry]) -> None:
         self.scan = scan
         self.fields = fields
         self.photographs = photographs

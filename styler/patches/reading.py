@@ -45,9 +45,7 @@ def show(path: Path, framing: Framing) -> Seen:
     """
     picture = read_picture(path)
     view = framing.view(picture.size)
-    return Seen(
-        image=view.show(picture), view=view, size=picture.size, sha256=picture.sha256
-    )
+    return Seen(image=view.show(picture), view=view, size=picture.size, sha256=picture.sha256)
 
 
 @contextmanager

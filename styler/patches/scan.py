@@ -315,7 +315,7 @@ def _channels(extractor: Extractor, layer: str, units: Sequence[int] | None) -> 
         return list(range(count))
     wanted = sorted(set(units))
     if not wanted or wanted[0] < 0 or wanted[-1] >= count:
-        unit = wanted[-1] if wanted and wanted[0] >= 0 else (wanted or [""])[0]
+        unit = next((unit for unit in reversed(wanted) if not 0 <= unit < count), "")
         raise ConfigError(
             f"{layer} of {extractor.name} has no unit {unit}",
             f"it has {count}, from 0 to {count - 1}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -54,7 +55,7 @@ def shares(things: Sequence[T], most: int = UNITS) -> list[list[T]]:
     """
     count = max(1, math.ceil(len(things) / most))
     ends = [math.ceil(len(things) * number / count) for number in range(count + 1)]
-    return [list(things[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    return [list(things[a:b]) for a, b in itertools.pairwise(ends)]
 
 
 class Sheet:
@@ -146,8 +147,7 @@ class Sheet:
 
 def to_bytes(patch: Tensor) -> NDArray[np.uint8]:
     """(h, w, 3) of a patch (1, 3, h, w) in [0, 1], rounded."""
-    array: NDArray[np.uint8] = quantise(patch[0].permute(1, 2, 0).contiguous().numpy())
-    return array
+    return quantise(patch[0].permute(1, 2, 0).contiguous().numpy()).astype(np.uint8)
 
 
 def _fitted(size: tuple[int, int]) -> tuple[int, int]:

@@ -110,9 +110,7 @@ def _described(folder: Path, paths: Sequence[Path], skipped: list[Skipped]) -> S
         except OSError as fault:
             skipped.append(Skipped(file=name, reason=f"cannot be read: {fault.strerror}"))
         else:
-            files.append(
-                Source(file=name, path=path, bytes=found.st_size, time=found.st_mtime_ns)
-            )
+            files.append(Source(file=name, path=path, bytes=found.st_size, time=found.st_mtime_ns))
     return Sources(folder=folder, files=files, skipped=skipped)
 
 

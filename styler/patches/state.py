@@ -249,9 +249,7 @@ def refresh(state: State, files: Sequence[Source]) -> str | None:
         if source is not None and entry.matches(source):
             continue
         if source is not None and _is_same(entry, source):
-            state.entries[name] = dataclasses.replace(
-                entry, bytes=source.bytes, time=source.time
-            )
+            state.entries[name] = dataclasses.replace(entry, bytes=source.bytes, time=source.time)
         elif entry.reason is None:
             return f"{name} has changed"
         else:

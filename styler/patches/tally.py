@@ -74,9 +74,7 @@ class Tally:
         self.rest = np.zeros(units, dtype=np.int64)
         self.bins = np.zeros((units, BINS), dtype=np.int64)
 
-    def add(
-        self, look: Look, image: int, *, number: int = 1, reach: Reach | None = None
-    ) -> None:
+    def add(self, look: Look, image: int, *, number: int = 1, reach: Reach | None = None) -> None:
         """Takes a photograph into account.
 
         Args:
@@ -91,7 +89,7 @@ class Tally:
         # A rectified unit that is 0 everywhere was not excited.
         wanted = (peaks != 0) & ((peaks > last) | ((peaks == last) & (image < whose)))
         step = max(1, _AT_ONCE // len(look.rows))
-        for units in torch.from_numpy(np.flatnonzero(wanted)).split(step):
+        for units in torch.split(torch.from_numpy(np.flatnonzero(wanted)), step):
             self._merge(units.numpy(), *_strongest(look, units, number, reach), image)
 
     def _add_statistics(self, look: Look) -> None:

@@ -109,9 +109,7 @@ class Framing:
         return View(part=(top, left, top + height, left + width), seen=(rows, columns))
 
 
-def framing_for(
-    extractor: Extractor, layers: Sequence[str], side: int | None = None
-) -> Framing:
+def framing_for(extractor: Extractor, layers: Sequence[str], side: int | None = None) -> Framing:
     """How photographs are shown to a network whose layers are wanted.
 
     Args:

@@ -136,9 +136,7 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(desk: Desk, photographs: Pa
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_as_an_undisturbed_run(
-    desk: Desk, photographs: Path
-) -> None:
+def test_killed_at_any_moment_it_ends_as_an_undisturbed_run(desk: Desk, photographs: Path) -> None:
     words = ("microscope", "vgg-lite", "--images", "photographs", *TINY, "--units", "0-9")
     longer = (*words, "--steps", "12", "-q")
     assert desk.start(*longer, "-o", "once").wait(timeout=120) == 0

@@ -23,7 +23,8 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
     padding = draw(st.sampled_from(["valid", "same", "numbers", "numbers"]))
     stride = (1, 1) if padding == "same" else draw(STRIDES)
     if padding == "numbers":
-        padding = draw(st.tuples(*(st.integers(0, (k - 1) * g) for k, g in zip(kernel, gaps))))
+        reaches = [(k - 1) * gap for k, gap in zip(kernel, gaps, strict=True)]
+        padding = draw(st.tuples(*(st.integers(0, reach) for reach in reaches)))
     return {
         "kind": draw(st.sampled_from(["convolution", "convolution", "function"])),
         "kernel_size": kernel,
@@ -79,9 +80,7 @@ class Joined(nn.Module):
         self.join = recipe["join"]
         out = CHANNELS if self.join != "cat" else 1
         self.ways = nn.ModuleList(
-            nn.Conv2d(
-                CHANNELS, out, k, stride=recipe["stride"], padding=(k[0] // 2, k[1] // 2)
-            )
+            nn.Conv2d(CHANNELS, out, k, stride=recipe["stride"], padding=(k[0] // 2, k[1] // 2))
             for k in recipe["kernels"]
         )
         self.last = nn.Conv2d(out * (len(self.ways) if self.join == "cat" else 1), CHANNELS, 1)
@@ -126,6 +125,12 @@ class Parts(nn.Module):
         return torch.cat([second, first * 2], 1)
 
 
+BY_KIND: dict[str, tuple[Any, Any]] = {
+    "max": (nn.MaxPool2d, F.max_pool2d),
+    "average": (nn.AvgPool2d, F.avg_pool2d),
+}
+
+
 def _module(recipe: dict[str, Any]) -> nn.Module:
     kind = recipe["kind"]
     given = {key: value for key, value in recipe.items() if key not in ("kind", "functional")}
@@ -135,17 +140,15 @@ def _module(recipe: dict[str, Any]) -> nn.Module:
         kernel, groups = given.pop("kernel_size"), given["groups"]
         return Function(F.conv2d, given, CHANNELS, CHANNELS // groups, *kernel)
     if kind in ("max", "average"):
-        if recipe["functional"]:
-            return Function(F.max_pool2d if kind == "max" else F.avg_pool2d, given)
-        return (nn.MaxPool2d if kind == "max" else nn.AvgPool2d)(**given)
+        module, function = BY_KIND[kind]
+        return Function(function, given) if recipe["functional"] else module(**given)
     if kind == "pad":
         pad = recipe["pad"]
         return nn.ZeroPad2d(pad) if recipe["module"] else Function(F.pad, {"pad": pad})
     if kind == "branches":
         return Joined(recipe)
-    if kind in ("split", "slice"):
-        return Parts(kind)
-    return nn.ReLU(inplace=True) if kind == "relu" else nn.BatchNorm2d(CHANNELS)
+    plain = {"split": Parts("split"), "slice": Parts("slice"), "relu": nn.ReLU()}
+    return plain.get(kind) or nn.BatchNorm2d(CHANNELS)
 
 
 def build(recipes: list[dict[str, Any]]) -> nn.Module:

@@ -73,9 +73,7 @@ def test_projections_are_those_of_a_deconvnet(network: Extractor) -> None:
     box = Box(top=0, left=0, bottom=1, right=1)
     patch = Patch(image=0, value=1.0, row=5, column=6, box=box, clipped=False)
     (found,) = projections(network, image, "relu2_1", [3], [patch])
-    (wanted,) = unit_gradients(
-        network, image, "relu2_1", [3], [(5, 6)], relu=relu_rule("deconv")
-    )
+    (wanted,) = unit_gradients(network, image, "relu2_1", [3], [(5, 6)], relu=relu_rule("deconv"))
     assert torch.equal(found, wanted)
     assert float(found.abs().max()) > 0
 
@@ -104,9 +102,7 @@ def test_sheets_hold_patches_and_projections(
         top, left = int(box.top), int(box.left)
         inside = photograph[..., top : int(box.bottom), left : int(box.right)]
         mean = inside.mean((2, 3))
-        torch.testing.assert_close(
-            sheet[..., :CELL, :CELL].mean((2, 3)), mean, atol=0.05, rtol=0
-        )
+        torch.testing.assert_close(sheet[..., :CELL, :CELL].mean((2, 3)), mean, atol=0.05, rtol=0)
 
 
 def test_a_sheet_is_another_when_what_it_shows_is(tmp_path: Path, index: Index) -> None:

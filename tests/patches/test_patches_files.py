@@ -42,7 +42,7 @@ def test_all_that_is_named_is_there(small: Extractor, photos: Path, tmp_path: Pa
     index = search(small, photos, out)
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert there == {*files_of(index), STATE, FILES}
-    assert "patches/last/0001/3.png" in there
+    assert "patches/act/0000/1.png" in there
     assert {"grid_act.png", "grid_last.png", "index.json"} <= there
     assert read_index(out) == index
     assert (out / index.folder).resolve() == photos.resolve()

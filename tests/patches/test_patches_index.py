@@ -17,8 +17,8 @@ from styler.features import Extractor, load_extractor
 from styler.patches.crops import crops, cut, rescore, whole_pixels
 from styler.patches.effective import FIELDS, SHARE
 from styler.patches.index import index_of
-from styler.patches.record import Box, Index
 from styler.patches.reading import show
+from styler.patches.record import Box, Index
 from styler.patches.scan import Scan, Wanted
 from styler.patches.sources import find_sources
 from styler.patches.top import top_patches
@@ -91,9 +91,7 @@ def test_boxes_lead_back_through_scaling_and_cropping(
     array[top : top + 8, left : left + 8, 0] = 255
     Image.fromarray(array).save(tmp_path / "a.png")
     for square in (False, True):
-        scan = Scan(
-            red, Wanted(layers=["see"], units=[0], side=side), find_sources(tmp_path)
-        )
+        scan = Scan(red, Wanted(layers=["see"], units=[0], side=side), find_sources(tmp_path))
         scan.framing = Framing(side=side, square=square)
         scan.run()
         (patch,) = index_of(scan).layers[0].units[0].patches

@@ -29,9 +29,7 @@ from styler.patches.view import Framing
 LAYERS = ["act", "last"]
 
 
-def look(
-    extractor: Extractor, folder: Path, out: Path | None = None, **wanted: object
-) -> Scan:
+def look(extractor: Extractor, folder: Path, out: Path | None = None, **wanted: object) -> Scan:
     wanted = {"layers": LAYERS, "k": 3, "side": 24, **wanted}
     return Scan(
         extractor,

@@ -14,9 +14,7 @@ from torch import Tensor
 from styler.patches.look import BINS, bin_edges, count_bins, look_at
 from styler.patches.tally import Reach, Tally
 
-MAPS = st.lists(
-    st.lists(st.integers(-2, 5), min_size=12, max_size=12), min_size=1, max_size=6
-)
+MAPS = st.lists(st.lists(st.integers(-2, 5), min_size=12, max_size=12), min_size=1, max_size=6)
 
 
 def as_map(values: list[int], channels: int = 2) -> Tensor:

@@ -71,9 +71,7 @@ class Browser:
     program: str
     profile: Path
 
-    def run(
-        self, page: Path, script: str, address: str = "", *options: str
-    ) -> dict[str, Any]:
+    def run(self, page: Path, script: str, address: str = "", *options: str) -> dict[str, Any]:
         """Run a script in a copy of a page, and hand over what it returns."""
         found = _Seen(self.dump(_probed(page, script), address, *options))
         seen: dict[str, Any] = json.loads(found.text)
