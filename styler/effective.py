@@ -138,9 +138,9 @@ def unit_gradients(
         >>> from styler.features import load_extractor
         >>> image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
         >>> network = load_extractor("vgg-lite")
-        >>> (gradient,) = unit_gradients(network, image, "relu2_1", [1], [(20, 30)])
+        >>> (gradient,) = unit_gradients(network, image, "relu2_1", [2], [(20, 30)])
         >>> tuple(gradient.shape), effective_field(gradient)
-        ((1, 3, 96, 96), (37, 57, 45, 65))
+        ((1, 3, 96, 96), (38, 58, 43, 65))
     """
     check_picture("image", image)
     if len(units) != len(places):

@@ -68,7 +68,7 @@ def top_patches(
         ...     index = top_patches(folder, load_extractor("vgg-lite"), ["relu1_1"], side=64)
         >>> unit = index.layers[0].units[0]
         >>> unit.name, unit.patches[0].box
-        ('relu1_1:0', Box(top=26.0, left=56.0, bottom=29.0, right=59.0))
+        ('relu1_1:0', Box(top=20.0, left=50.0, bottom=23.0, right=53.0))
 
     References:
         Zeiler, Fergus 2013, "Visualizing and Understanding Convolutional Networks", arXiv

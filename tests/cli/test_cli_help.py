@@ -23,7 +23,7 @@ COMMANDS = [
     ["style", "save"],
     ["style", "info"],
     ["dream"],
-    ["visualize"],
+    ["visualize"], ["patches"], ["attribute"], ["microscope"],
     ["invert"],
     ["caricature"],
     ["show"],
