@@ -69,7 +69,7 @@ def previews(page: LayerPage, link: str) -> str:
         page: the layer's.
         link: to it, escaped.
     """
-    cells = []
+    cells: list[str] = []
     for unit in page.record.units:
         if len(cells) == STRIP:
             break
