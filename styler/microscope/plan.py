@@ -37,7 +37,8 @@ class Plan:
         resolved: settings of the synthetic pictures.
         images: folder of photographs; None for a site of synthetic pictures alone.
         k: patches of a unit at most.
-        projections: of how many of these patches a projection is made.
+        projections: of how many of these patches a projection is made, where units do not see the
+            whole picture.
         field: what patches show; "auto": all that a unit can see, where that is known and no larger
             than photographs are shown, else what it does see.
         synthetic: whether there are synthetic pictures.

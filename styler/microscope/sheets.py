@@ -69,9 +69,13 @@ def sheet_jobs(
         stem: what the layer's folder is called.
         layer: the layer.
         index: what photographs say.
-        projections: of how many patches of a unit, at most.
+        projections: of how many patches of a unit, at most. Units that see the whole picture have
+            none: a deconvnet drops what is negative on the way down, and below global pooling
+            next to nothing is left of them.
     """
     jobs = []
+    if layer.sees is None:
+        projections = 0
     columns = math.ceil(math.sqrt(index.k))
     for unit in layer.units:
         if not unit.patches:
