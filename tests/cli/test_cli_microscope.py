@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -135,11 +136,17 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(desk: Desk, photographs: Pa
     assert desk(*words, "--overwrite", "-q").code == 0
 
 
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """How a process ended, its pipes read and closed."""
+    process.communicate(timeout=120)
+    return process.returncode
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_as_an_undisturbed_run(desk: Desk, photographs: Path) -> None:
     words = ("microscope", "vgg-lite", "--images", "photographs", *TINY, "--units", "0-9")
     longer = (*words, "--steps", "12", "-q")
-    assert desk.start(*longer, "-o", "once").wait(timeout=120) == 0
+    assert ended(desk.start(*longer, "-o", "once")) == 0
     undisturbed = files(desk.folder / "once")
     state = desk.folder / "killed" / ".microscope" / "site.json"
     for pause in (0.0, 0.05, 0.2, 0.4, 0.8, 1.3):
@@ -149,6 +156,6 @@ def test_killed_at_any_moment_it_ends_as_an_undisturbed_run(desk: Desk, photogra
             time.sleep(0.01)
         time.sleep(pause if pause < 0.1 else pause + 2.0)  # torch takes its time to come
         process.kill()
-        process.wait()
-    assert desk.start(*longer, "-o", "killed").wait(timeout=120) == 0
+        ended(process)
+    assert ended(desk.start(*longer, "-o", "killed")) == 0
     assert files(desk.folder / "killed") == undisturbed
