@@ -54,6 +54,15 @@ def command(
             rich_help_panel=LOOK,
         ),
     ] = 1,
+    inside: Annotated[
+        bool,
+        typer.Option(
+            "--inside",
+            help="Only places whose whole field lies in the photograph, in layers whose units see "
+            "at most half of it: no padding.",
+            rich_help_panel=LOOK,
+        ),
+    ] = False,
     field: Annotated[
         str,
         typer.Option(
@@ -139,6 +148,7 @@ def command(
                 k=k,
                 per_image=per_image,
                 side=size,
+                inside=inside,
             ),
             sources=find_sources(images, out),
             out=out,

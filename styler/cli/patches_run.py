@@ -170,7 +170,10 @@ class PatchesRun:
             + (f"; a unit sees {sees[1]}×{sees[0]} pixels" if sees else "; a unit sees all"),
             "full": "whole photographs",
         }[layer.field]
-        console.note(f"{layer.layer}: {what}")
+        where = ", of places inside alone" if layer.inside else ""
+        if self.scan.settings.inside and not layer.inside:
+            where = ", at the border, too: they see too much for --inside"
+        console.note(f"{layer.layer}: {what}{where}")
         dead = [unit.unit for unit in layer.units if not unit.fired]
         if dead:
             more = f" and {len(dead) - _SHOWN} more" if len(dead) > _SHOWN else ""

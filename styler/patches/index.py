@@ -141,6 +141,7 @@ class _Maker:
             field=self.fields[name],
             positions=int(tally.positions[0]),
             units=[self._unit(name, unit, tally, number) for number, unit in enumerate(units)],
+            inside=self.scan.is_inside(name),
         )
 
     def _unit(self, layer: str, unit: int, tally: Tally, number: int) -> UnitRecord:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from styler.errors import ImageError
 from styler.features import Extractor
+from styler.patches.inside import Part
 from styler.runtime import memory_errors_explained
 
 OCTAVES = (-10, 16)
@@ -72,6 +73,7 @@ class Look:
         positions: how many the statistics are of.
         sums: (C,) float64, over these.
         bins: (C, BINS) int64, likewise.
+        corner: (row, column) of the first position in the layer's map.
     """
 
     rows: Tensor
@@ -80,6 +82,7 @@ class Look:
     positions: int
     sums: Tensor
     bins: Tensor
+    corner: tuple[int, int] = (0, 0)
 
     @property
     def is_finite(self) -> bool:
@@ -87,12 +90,13 @@ class Look:
         return bool(self.peaks.isfinite().all() and self.sums.isfinite().all())
 
 
-def look_at(features: Tensor, units: Sequence[int] | None = None) -> Look:
+def look_at(features: Tensor, units: Sequence[int] | None = None, part: Part | None = None) -> Look:
     """A look at a layer.
 
     Args:
         features: (1, C, H, W), or (1, C), of one photograph.
         units: channels that are wanted; None for all.
+        part: of the map that is looked at; None for all of it.
 
     Returns:
         With everything but `rows` on the CPU.
@@ -105,6 +109,8 @@ def look_at(features: Tensor, units: Sequence[int] | None = None) -> Look:
     maps = features if features.ndim == 4 else features[:, :, None, None]
     if units is not None:
         maps = maps[:, list(units)]
+    top, left, bottom, right = part or (0, 0, maps.shape[2], maps.shape[3])
+    maps = maps[:, :, top:bottom, left:right]
     grid = maps[0].permute(1, 2, 0)  # in memory, too, the channels of a position are together
     height, width, channels = grid.shape
     down, across = -(-height // STATISTICS_SIDE), -(-width // STATISTICS_SIDE)
@@ -117,11 +123,15 @@ def look_at(features: Tensor, units: Sequence[int] | None = None) -> Look:
         positions=len(some),
         sums=some.double().sum(0).cpu(),
         bins=count_bins(some).cpu(),
+        corner=(top, left),
     )
 
 
 def look_through(
-    extractor: Extractor, image: Tensor, layers: Mapping[str, Sequence[int]]
+    extractor: Extractor,
+    image: Tensor,
+    layers: Mapping[str, Sequence[int]],
+    parts: Mapping[str, Part],
 ) -> dict[str, Look]:
     """A look at all layers of one photograph, in one pass.
 
@@ -129,6 +139,7 @@ def look_through(
         extractor: the network.
         image: (1, 3, H, W) in [0, 1], what it is shown.
         layers: the units of each that are wanted.
+        parts: of their maps that are looked at; all of those that are not named.
 
     Raises:
         ImageError: the network cannot take it, or gives something that is no number.
@@ -139,7 +150,7 @@ def look_through(
         looks = {}
         for name, units in layers.items():
             every = len(units) == features[name].shape[1]
-            looks[name] = look_at(features[name], None if every else units)
+            looks[name] = look_at(features[name], None if every else units, parts.get(name))
     broken = [name for name, look in looks.items() if not look.is_finite]
     if broken:
         raise ImageError(f"{broken[0]} of {extractor.name} is no number for it")

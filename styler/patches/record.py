@@ -114,6 +114,7 @@ class LayerRecord:
         field: what the patches show.
         positions: how many were looked at for a unit's mean, share and histogram: all of a map, a
             regular choice of a large one.
+        inside: whether only places counted whose fields lie in the photograph wholly.
         units: in order.
         grids: the layer's sheets, from the index's folder; none where none were written.
     """
@@ -126,6 +127,7 @@ class LayerRecord:
     positions: int
     units: list[UnitRecord]
     grids: list[str] = dataclasses.field(default_factory=list)
+    inside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

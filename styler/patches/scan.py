@@ -12,6 +12,7 @@ from pathlib import Path
 from styler.errors import ConfigError, ImageError
 from styler.features import Extractor
 from styler.patches.clock import Clock
+from styler.patches.inside import can_be_inside, inside_part
 from styler.patches.look import Look, look_through
 from styler.patches.reading import Seen, reading, show
 from styler.patches.record import Skipped
@@ -72,6 +73,8 @@ class Wanted:
         per_image: places of one photograph among them. Two of them share at most half of their
             fields; where it is not known what a unit sees, at most half of the picture.
         side: shorter side in pixels at which photographs are shown; None for the network's own.
+        inside: whether only places count whose fields lie in the photograph wholly, in layers whose
+            units see at most half of its shorter side.
 
     Raises:
         UsageError: a number is too small.
@@ -82,6 +85,7 @@ class Wanted:
     k: int = 9
     per_image: int = 1
     side: int | None = None
+    inside: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -142,6 +146,7 @@ class Scan:
             per_image=min(wanted.per_image, wanted.k),
             side=self.framing.side,
             square=self.framing.square,
+            inside=wanted.inside,
             folder=relative_folder(sources.folder, out),
         )
         self._fields = {name: extractor.receptive_field(name) for name in names}
@@ -225,7 +230,7 @@ class Scan:
             began = time.monotonic()
             try:
                 seen = show(source.path, self.framing)
-                look_through(self.extractor, seen.image, self.settings.layers)
+                self._look(seen)
             except ImageError:
                 continue
             seconds.append(time.monotonic() - began)
@@ -274,7 +279,7 @@ class Scan:
         try:
             if isinstance(seen, ImageError):
                 raise seen
-            looks = look_through(self.extractor, seen.image, self.settings.layers)
+            looks = self._look(seen)
         except ImageError as fault:  # the network's, too, if it decides on its way what to do
             reason = fault.message.replace(str(source.path), source.file)
             self.state.entries[source.file] = dataclasses.replace(entry, reason=reason)
@@ -292,6 +297,19 @@ class Scan:
         )
         self._between = False
         return True
+
+    def _look(self, seen: Seen) -> dict[str, Look]:
+        parts = {}
+        for name in self.layers:
+            field = self._fields[name]
+            if field is not None and self.is_inside(name):
+                parts[name] = inside_part(field, seen.view.seen)
+        return look_through(self.extractor, seen.image, self.settings.layers, parts)
+
+    def is_inside(self, layer: str) -> bool:
+        """Whether only places of a layer count whose fields lie in the photograph wholly."""
+        field = self._fields[layer]
+        return self.settings.inside and can_be_inside(field, self.framing.side)
 
     def _reach(self, layer: str, look: Look, view: View) -> Reach | None:
         """How near to each other places of one photograph may be, where there may be several."""

@@ -44,6 +44,7 @@ class Settings:
         side: the shorter one at which photographs are shown.
         square: whether they are shown as squares.
         folder: of the photographs, from that of the results.
+        inside: whether places count only where their fields lie in the photograph.
         schema: of the numbers.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     side: int
     square: bool
     folder: str
+    inside: bool = False
     schema: int = SCHEMA
 
 
@@ -218,6 +220,7 @@ _NAMES = {
     "k": "number of patches",
     "side": "size of photographs",
     "square": "shape of photographs",
+    "inside": "choice of places (--inside)",
     "folder": "folder of photographs",
     "schema": "version of styler",
 }

@@ -193,7 +193,8 @@ def _strongest(
         if reach is not None:
             maps.masked_fill_(_near(place, look.size, reach), -torch.inf)
     at = torch.stack(places, 1).cpu().numpy()
-    return torch.stack(values, 1).cpu().double().numpy(), at // width, at % width
+    rows, columns = at // width + look.corner[0], at % width + look.corner[1]
+    return torch.stack(values, 1).cpu().double().numpy(), rows, columns
 
 
 def _first_equal(maps: Tensor, values: Tensor) -> Tensor:

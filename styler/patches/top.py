@@ -12,7 +12,7 @@ from styler.patches.scan import Scan, Wanted
 from styler.patches.sources import find_sources
 
 
-def top_patches(
+def top_patches(  # noqa: PLR0913 — all but three by name
     images: str | Path | Sequence[str | Path],
     extractor: Extractor,
     layers: Sequence[str],
@@ -21,6 +21,7 @@ def top_patches(
     k: int = 9,
     per_image: int = 1,
     side: int | None = None,
+    inside: bool = False,
     field: FieldChoice = "auto",
 ) -> Index:
     """Find the patches of photographs that excite units of a network most.
@@ -41,6 +42,9 @@ def top_patches(
             the unit sees.
         side: shorter side in pixels at which photographs are shown; None for that of the network's
             own pictures.
+        inside: whether only places count whose fields lie in the photograph wholly: padding around
+            it excites many units. In layers whose units see more than half of its shorter side all
+            places count.
         field: what a patch shows: all that the unit can see ("theoretical"), the part that 90% of
             its gradient's energy comes from ("effective"), the whole photograph ("full"), or what
             suits the layer ("auto"): all that it can see where that is known and no larger than
@@ -77,7 +81,7 @@ def top_patches(
     """
     scan = Scan(
         extractor,
-        Wanted(layers=layers, units=units, k=k, per_image=per_image, side=side),
+        Wanted(layers=layers, units=units, k=k, per_image=per_image, side=side, inside=inside),
         find_sources(images),
     )
     for layer in scan.layers:

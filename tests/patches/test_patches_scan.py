@@ -113,6 +113,30 @@ def test_the_strongest_are_those_that_a_plain_search_finds(small: Extractor, pho
     assert (dead.fired, dead.peak, dead.patches, sum(dead.histogram)) == (False, 0, [], 0)
 
 
+def test_places_inside_have_their_whole_fields_in_the_photograph(
+    small: Extractor, photos: Path
+) -> None:
+    everywhere, inside = (found(small, photos, inside=wanted) for wanted in (False, True))
+    assert any(patch.clipped for unit in everywhere.layers[0].units for patch in unit.patches)
+    for layer in inside.layers:
+        field = small.receptive_field(layer.layer)
+        assert field is not None
+        for unit in layer.units:
+            peaks = []
+            for one in inside.images:
+                image = show(photos / one.file, Framing(side=24, square=False)).image
+                with torch.no_grad():
+                    map_ = small(image, [layer.layer])[layer.layer][0, unit.unit]
+                for row, column in [(r, c) for r in range(len(map_)) for c in range(len(map_[0]))]:
+                    top, left, bottom, right = field.box(row, column)
+                    if top < 0 or left < 0 or bottom > one.seen[0] or right > one.seen[1]:
+                        map_[row, column] = -torch.inf
+                peaks.append(float(map_.max()))
+            expected = sorted((peak for peak in peaks if peak != 0), reverse=True)[:3]
+            assert [patch.value for patch in unit.patches] == expected
+            assert not any(patch.clipped for patch in unit.patches)
+
+
 def test_one_pass_of_the_network_for_each_photograph(
     small: Extractor, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
