@@ -62,6 +62,15 @@ def command(
             autocompletion=complete("auto", "theoretical", "effective", "full"),
         ),
     ] = "auto",
+    inside: Annotated[
+        bool,
+        typer.Option(
+            "--inside",
+            help="Only patches that lie in their photograph wholly, where units see at most half "
+            "of it.",
+            rich_help_panel=PHOTOGRAPHS,
+        ),
+    ] = False,
     projections: Annotated[
         int,
         typer.Option(
@@ -157,6 +166,7 @@ def command(
         k=k,
         projections=projections,
         field=cast("FieldChoice", field),
+        inside=inside,
         synthetic=not no_synthetic,
         overwrite=overwrite,
     )

@@ -136,8 +136,7 @@ class Microscope:
             self.plan.output,
             self.sources,
             self.extractor,
-            list(self.plan.units),
-            self.plan.k,
+            self.plan.wanted,
             overwrite=self.plan.overwrite,
         )
 
@@ -257,8 +256,7 @@ class Microscope:
     def _sweep(self, site: Site) -> None:
         kept = {small.file for small in site.thumbnails.values()}
         kept.update(sheet.file for page in site.pages for sheet in page.sheets.values())
-        layers = list(self.plan.units)
-        scans = [] if self.sources is None else [scan_folder(self.plan.output, layers, self.plan.k)]
+        scans = [] if self.sources is None else [scan_folder(self.plan.output, self.plan.wanted)]
         sweep(self.plan.output, kept, scans)
 
 

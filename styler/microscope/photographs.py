@@ -20,36 +20,36 @@ _SHARED = "positions"
 """The part of a tally that all units have in common."""
 
 
-def scan_folder(folder: Path, layers: Sequence[str], k: int) -> Path:
+def scan_folder(folder: Path, wanted: Wanted) -> Path:
     """Where in a site is kept what was learned of photographs in some layers."""
-    return folder / STATE / f"{SCANS}{key_of(list(layers), k)[:8]}"
+    key = key_of(list(wanted.layers), wanted.k, wanted.inside)
+    return folder / STATE / f"{SCANS}{key[:8]}"
 
 
 def scan_of(
     folder: Path,
     sources: Sources,
     extractor: Extractor,
-    layers: Sequence[str],
-    k: int,
+    wanted: Wanted,
     *,
     overwrite: bool = False,
 ) -> Scan:
-    """A scan for all units of some layers, so that others can be shown later without another.
+    """A scan of photographs for a site.
 
     Args:
         folder: of the site, which keeps it.
         sources: the photographs.
         extractor: the network.
-        layers: canonical names.
-        k: patches of a unit.
+        wanted: of which layers, by canonical names. With all of their units, others can be shown
+            later without another scan.
         overwrite: forget what is kept.
 
     Raises:
         ImageError: a layer cannot be had of photographs.
         OutputError: what is kept is damaged, or of other photographs.
     """
-    out = scan_folder(folder, layers, k)
-    return Scan(extractor, Wanted(layers=layers, k=k), sources, out=out, overwrite=overwrite)
+    out = scan_folder(folder, wanted)
+    return Scan(extractor, wanted, sources, out=out, overwrite=overwrite)
 
 
 def look(

@@ -12,6 +12,7 @@ from styler.errors import ConfigError, UsageError
 from styler.features import EnsembleExtractor, Extractor
 from styler.patches.choice import parse_numbers, usual_layers
 from styler.patches.index import FieldChoice
+from styler.patches.scan import Wanted
 from styler.units import CLASSES
 
 LAYERS = 6
@@ -41,6 +42,8 @@ class Plan:
             whole picture.
         field: what patches show; "auto": all that a unit can see, where that is known and no larger
             than photographs are shown, else what it does see.
+        inside: whether only places count whose fields lie in a photograph wholly, see
+            `styler.patches.scan.Wanted`.
         synthetic: whether there are synthetic pictures.
         overwrite: make anew what is there, and replace pages of others.
 
@@ -55,6 +58,7 @@ class Plan:
     k: int = 9
     projections: int = 1
     field: FieldChoice = "auto"
+    inside: bool = False
     synthetic: bool = True
     overwrite: bool = False
 
@@ -69,6 +73,11 @@ class Plan:
             raise UsageError(f"{self.k} patches of a unit are asked for", "choose 1 or more")
         if self.projections < 0:
             raise UsageError(f"{self.projections} projections are asked for", "choose 0 or more")
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is looked for in photographs: all units, so that others can be shown later."""
+        return Wanted(layers=list(self.units), k=self.k, inside=self.inside)
 
     @property
     def count(self) -> int:

@@ -35,7 +35,9 @@ UNITS = {"relu1_2": [0, 1], "relu2_1": [3, 5, 40]}
 
 @pytest.fixture
 def index(tmp_path: Path, photographs: Path, network: Extractor) -> Index:
-    scan = scan_of(tmp_path / "site", find_sources(photographs), network, list(UNITS), 3)
+    scan = scan_of(
+        tmp_path / "site", find_sources(photographs), network, Wanted(layers=list(UNITS), k=3)
+    )
     return look(scan, UNITS, "theoretical")
 
 
@@ -128,7 +130,9 @@ def test_photographs_are_made_small_once(
     tmp_path: Path, photographs: Path, network: Extractor
 ) -> None:
     Image.new("RGB", (900, 600), "red").save(photographs / "large.png")
-    scan = scan_of(tmp_path / "site", find_sources(photographs), network, ["relu1_2"], 9)
+    scan = scan_of(
+        tmp_path / "site", find_sources(photographs), network, Wanted(layers=["relu1_2"])
+    )
     index = look(scan, {"relu1_2": list(range(24))}, "full")
     told: list[tuple[int, int]] = []
     made = make_thumbnails(tmp_path, index, photographs, told=lambda *n: told.append(n))
