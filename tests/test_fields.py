@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from styler.errors import BackboneError, ConfigError, ImageError, UsageError
 from styler.features import EnsembleExtractor, Extractor, extractor_of, load_extractor
+from styler.features.traced_steps import Step
 from styler.fields import LayerField, Tile, receptive_field, tile_of
 
 ORACLE = [
@@ -98,6 +99,29 @@ def drawn(recipes: list[dict[str, Any]], size: tuple[int, int]) -> tuple[nn.Modu
             fill(net, None)(picture((min(size), min(size))))
         least = int(str(error.hint).split()[3])
         return net, receptive_field(net, layer, (least + 3, least))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    side=st.integers(1, 20),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 6),
+    dilation=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    ceil=st.booleans(),
+)
+def test_units_of_a_pooling(
+    side: int, kernel: int, stride: int, dilation: int, padding: int, ceil: bool
+) -> None:
+    padding = min(padding, kernel // 2)
+    two = [(value, value) for value in (kernel, stride, padding, dilation)]
+    step = Step(kernel=two[0], stride=two[1], padding=two[2], dilation=two[3], ceil=ceil)
+    try:
+        value = F.max_pool2d(torch.zeros(1, 1, side, side), *two, ceil_mode=ceil)
+    except RuntimeError:  # torch has no words for a map without units
+        assert step.side(side, 0) == 0
+    else:
+        assert step.side(side, 0) == step.side(side, 1) == value.shape[2]
 
 
 SIZES = st.tuples(st.integers(16, 44), st.integers(16, 44))
@@ -261,6 +285,39 @@ class Spread(nn.Module):
         return value + F.max_pool2d(value, 32, 1)
 
 
+class Uneven(nn.Module):
+    """Two maps of one size, whose units are not as far apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ways = nn.ModuleList(
+            [nn.Conv2d(4, 4, 1, stride=(1, 2)), nn.Conv2d(4, 4, (1, 17), stride=1)]
+        )
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.ways[0](value) + self.ways[1](value)
+
+
+class Rows(nn.Module):
+    """What changes places: rows left out, moved, or taken from elsewhere."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, value: Tensor) -> Tensor:
+        if self.how == "cut":
+            return value[:, :, 1:]
+        if self.how == "one":
+            return value[:, :, 3]
+        if self.how == "from the end":
+            return value[..., 1:]
+        if self.how == "twice":
+            return torch.cat([value, value], 2)
+        upper, lower = value.chunk(2, 2)
+        return upper if self.how == "half" else torch.cat([lower, upper], 2)
+
+
 class Attention(nn.Module):
     def forward(self, value: Tensor) -> Tensor:
         flat = value.flatten(2)
@@ -272,6 +329,12 @@ class Attention(nn.Module):
     [
         SqueezeExcite(),
         Spread(),
+        Uneven(),
+        Rows("cut"),
+        Rows("from the end"),
+        Rows("twice"),
+        Rows("half"),
+        Rows("swapped"),
         Attention(),
         nn.AdaptiveAvgPool2d(7),
         nn.Upsample(scale_factor=2),
@@ -288,7 +351,7 @@ class Attention(nn.Module):
     ],
 )
 def test_units_that_see_the_whole_image(last: nn.Module) -> None:
-    field = receptive_field(nn.Sequential(nn.Conv2d(3, 4, 1), last), "1", 32)
+    field = receptive_field(nn.Sequential(nn.Conv2d(3, 4, 1), last), "logits", 32)
     assert (field.field, field.sees, field.stride, field.window) == (None, None, None, None)
     assert field.box(0, 0) == field.inside(0, 0) == (0, 0, 32, 32)
     assert not field.clipped(0, 0)
@@ -390,5 +453,7 @@ def test_what_cannot_be() -> None:
         assert "at least 16 pixels" in str(small.value.hint)
     with pytest.raises(ImageError, match="48×8 pixels is too small for 0"):
         receptive_field(nn.Sequential(nn.Conv2d(3, 1, 9)), "0", (8, 48))
+    with pytest.raises(ConfigError, match="logits is no map"):
+        receptive_field(nn.Sequential(nn.Conv2d(3, 1, 9), Rows("one")), "logits", 32)
     with pytest.raises(UsageError, match="height and a width"):
         receptive_field("vgg16", "conv1_1", (0, 5))
