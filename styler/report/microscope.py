@@ -144,7 +144,7 @@ def _layer_page(
 
 
 def _views(site: Site, page: LayerPage) -> int:
-    """Pictures of a unit beside each other: synthetic, patches, projections."""
+    """How many pictures units have: synthetic, patches, projections."""
     back = any(sheet.projections for sheet in page.sheets.values())
     return max(1, bool(page.synthetic) + bool(site.index.images) + back)
 
@@ -255,13 +255,12 @@ def _shape(site: Site, layer: str) -> NetworkLayer | None:
 
 def _about_layer(site: Site, page: LayerPage) -> str:
     record, row = page.record, _shape(site, page.record.layer)
-    words = [f"{record.channels} channels"]
+    of = f"{len(record.units)} of " if len(record.units) < record.channels else ""
+    words = [f"{of}{record.channels} channels"]
     if row is not None and row.stride is not None:
         words[0] += f" of {row.shape[2]}×{row.shape[1]}"
         words.append(f"stride {row.stride}")
     words.append(f"each sees {_sides(record.sees)}")
-    if len(record.units) < record.channels:
-        words.append(f"{len(record.units)} of them here")
     if site.index.images:
         shown = {"theoretical": "all that a unit can see", "full": "whole photographs"}
         words.append("patches show " + shown.get(record.field, "the part that a unit does see"))

@@ -35,7 +35,7 @@ def example(page: LayerPage) -> str:
     unit = units[min(len(units) - 1, 7)] if units else None
     if unit is None:
         return ""
-    return unit.name.partition(" ")[2] or str(unit.unit)
+    return f"such as {unit.name.partition(' ')[2] or unit.unit}"
 
 
 def unit_card(page: LayerPage, unit: UnitRecord, index: Index) -> str:
@@ -126,8 +126,9 @@ def _back(page: LayerPage, unit: UnitRecord) -> str:
         f"what in them excites {unit.name}",
         rows=min(sheet.rows, sheet.projections),
     )
-    of = "the strongest" if sheet.projections == 1 else f"the {sheet.projections} strongest"
-    return f'<figure class="back">{window}<figcaption>projection of {of}</figcaption></figure>'
+    words = "projection" if sheet.projections == 1 else f"{sheet.projections} projections"
+    title = "what in the strongest patches excites it, as a deconvnet shows it"
+    return f'<figure class="back" title="{title}">{window}<figcaption>{words}</figcaption></figure>'
 
 
 def _window(sheet: Sheet, first: int, columns: int, words: str, rows: int | None = None) -> str:

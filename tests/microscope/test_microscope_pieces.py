@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ def test_equal_pieces_have_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "1.jpg").read_bytes() == (tmp_path / "2.jpg").read_bytes()
 
 
-def check(folder: Path, identity: dict[str, object], *, overwrite: bool = False) -> None:
+def check(folder: Path, identity: dict[str, Any], *, overwrite: bool = False) -> None:
     check_site(folder, identity, pages=[PAGE, "a.html"], overwrite=overwrite)
 
 

@@ -32,9 +32,18 @@ addEventListener("load", async () => {
   out.id = "seen";
   out.textContent = JSON.stringify(seen);
   document.body.append(out);
+  parent.postMessage(seen, "*");
 });
 </script>
 </body>"""
+FRAME = """<!doctype html>
+<iframe src="SOURCE" width="WIDTH" height="800"></iframe>
+<pre id="seen"></pre>
+<script>
+addEventListener("message", ({ data }) => {
+  document.getElementById("seen").textContent = JSON.stringify(data);
+});
+</script>"""
 
 
 class _Seen(HTMLParser):
@@ -71,9 +80,17 @@ class Browser:
     program: str
     profile: Path
 
-    def run(self, page: Path, script: str, address: str = "", *options: str) -> dict[str, Any]:
-        """Run a script in a copy of a page, and hand over what it returns."""
-        found = _Seen(self.dump(_probed(page, script), address, *options))
+    def run(
+        self, page: Path, script: str, address: str = "", *, width: int | None = None
+    ) -> dict[str, Any]:
+        """Run a script in a copy of a page, and hand over what it returns.
+
+        With a width the page is in a frame, which may be narrower than any window of a browser.
+        """
+        probe = _probed(page, script)
+        if width is not None:
+            probe, address = _framed(probe, address, width), ""
+        found = _Seen(self.dump(probe, address))
         seen: dict[str, Any] = json.loads(found.text)
         return seen
 
@@ -85,9 +102,9 @@ class Browser:
         """The title of the page to which a script in a copy of another leads."""
         return _Seen(self.dump(_probed(page, script), "")).title
 
-    def dump(self, page: Path, address: str, *options: str) -> str:
+    def dump(self, page: Path, address: str) -> str:
         """The document as it is after everything has happened; no error may have been told of."""
-        words = [self.program, "--headless", "--no-sandbox", "--disable-gpu", *options]
+        words = [self.program, "--headless", "--no-sandbox", "--disable-gpu"]
         words += ["--enable-logging=stderr", f"--user-data-dir={self.profile}"]
         words += ["--virtual-time-budget=5000", "--dump-dom", page.as_uri() + address]
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
@@ -102,6 +119,14 @@ def _probed(page: Path, script: str) -> Path:
     text = page.read_text(encoding="utf-8")
     probe.write_text(text.replace("</body>", PROBE.replace("SCRIPT", script)), encoding="utf-8")
     return probe
+
+
+def _framed(page: Path, address: str, width: int) -> Path:
+    """A page with another one in a frame."""
+    frame = page.parent / "frame.html"
+    text = FRAME.replace("SOURCE", page.name + address).replace("WIDTH", str(width))
+    frame.write_text(text, encoding="utf-8")
+    return frame
 
 
 def find_browser(profile: Path) -> Browser:

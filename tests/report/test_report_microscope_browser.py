@@ -47,8 +47,10 @@ def browser(tmp_path: Path) -> Browser:
 def drive(shown: Path, browser: Browser) -> Drive:
     """Run a script in a layer's page, and hand over what it returns."""
 
-    def run(script: str, address: str = "", page: str = LAYER, *options: str) -> dict[str, Any]:
-        return browser.run(shown / page, HELPERS + script, address, *options)
+    def run(
+        script: str, address: str = "", page: str = LAYER, width: int | None = None
+    ) -> dict[str, Any]:
+        return browser.run(shown / page, HELPERS + script, address, width=width)
 
     return run
 
@@ -178,9 +180,9 @@ def test_keys_lead_through_the_units(drive: Drive) -> None:
         """,
         "",
         LAYER,
-        "--window-size=1400,900",
+        1400,
     )
-    assert seen["said"] == [f"relu4_1:{n}" for n in (0, 1, 0, 1, 3, 1, 0)]
+    assert seen["said"] == [f"relu4_1:{n}" for n in (0, 1, 0, 1, 4, 1, 0)]
     assert (seen["hash"], seen["searching"], seen["typed"]) == ("#relu4_1:0", "q", "relu4_1:0")
     assert (seen["left"], seen["help"], seen["closed"]) == (None, True, True)
 
@@ -281,14 +283,35 @@ def test_pages_fit_the_screen_and_load_their_own_pictures_alone(
         const names = performance.getEntriesByType("resource").map((entry) => entry.name);
         return { sources: [...names, ...[...document.images].map((image) => image.currentSrc)],
                  broken: all("main img").filter((image) => !image.naturalWidth).length,
-                 over: document.documentElement.scrollWidth - innerWidth };
+                 width: innerWidth,
+                 over: document.documentElement.scrollWidth
+                   - document.documentElement.clientWidth };
         """,
-        "",
-        page,
-        f"--window-size={width},800",
+        page=page,
+        width=width,
     )
+    assert seen["width"] == width
     sources = [source for source in seen["sources"] if source and not source.startswith("data:")]
     assert sources
     assert all(source.startswith(shown.as_uri() + "/") for source in sources)
     assert seen["broken"] == 0
     assert seen["over"] <= 0
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_the_unit_and_the_layer_that_were_asked_for_are_in_sight(drive: Drive, width: int) -> None:
+    seen = drive(
+        """
+        const unit = document.getElementById("logits:9").getBoundingClientRect();
+        const bar = document.querySelector(".layers");
+        await until(() => bar.scrollLeft > 0 || bar.scrollWidth <= bar.clientWidth);
+        const layers = bar.getBoundingClientRect();
+        const layer = document.querySelector("[aria-current]").getBoundingClientRect();
+        return { unit: unit.top >= 0 && unit.top < innerHeight / 2,
+                 layer: layer.left >= layers.left - 1 && layer.right <= layers.right + 1 };
+        """,
+        "#logits:9",
+        "logits.html",
+        width,
+    )
+    assert seen == {"unit": True, "layer": True}

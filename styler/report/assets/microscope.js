@@ -306,6 +306,12 @@
     follow();
   }
 
+  // Of many layers on a small screen, the open one is in sight.
+  const open = document.querySelector("[aria-current]");
+  const bar = open.parentElement;
+  new ResizeObserver(() => {
+    bar.scrollLeft = open.offsetLeft - bar.offsetLeft - (bar.clientWidth - open.clientWidth) / 2;
+  }).observe(bar);
   if (here === null) indexPage();
   else layerPage();
 })();
