@@ -112,9 +112,8 @@ def unit_gradients(
     A unit is looked at in its tile, see `styler.fields.tile_of`, where that is smaller than
     `TILE_SHARE` of the image, else in the whole image, whose forward pass all such units share.
     Which of the two it is, and every bit of the gradient, depends on the unit, its place and the
-    image alone, not on what else was asked for: each has a backward pass of its own. Sixteen tiles
-    at once would take 0.4 to 0.6 of the time with tiles of 42×42 pixels (VGG-19's relu3_3) and no
-    less with 102×102 (relu4_3), and sums would be rounded differently in every batch.
+    image alone, not on what else was asked for: each has a backward pass of its own. Many small
+    tiles at once would be faster, but sums would be rounded differently in every batch.
 
     Args:
         extractor: the network.
