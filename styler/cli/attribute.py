@@ -11,12 +11,10 @@ import typer
 from styler.cli import console, options
 from styler.cli.completion import choices, complete
 from styler.cli.options import LOOK, NETWORK, SIZE
-from styler.cli.running import announce_network
+from styler.cli.running import load_network
 
 if TYPE_CHECKING:
     from styler.attribution.methods import Method
-    from styler.attribution.settings import AttributeConfig
-    from styler.features import Extractor
 
 ALL = "all"
 """In the place of a method."""
@@ -179,7 +177,7 @@ def command(
         target=target,
         overwrite=overwrite,
     )
-    prepared = prepare(job, lambda: _load(resolved.config))
+    prepared = prepare(job, lambda: load_network(resolved.config))
     announce(prepared)
     if dry_run:
         show_plan(prepared)
@@ -222,18 +220,6 @@ def _possible() -> tuple[Method, ...]:
         console.note(f"without Captum: {left_out} left out; pip install 'styler[attribution]'")
         return tuple(method for method in METHODS if method not in CAPTUM_METHODS)
     return METHODS
-
-
-def _load(config: AttributeConfig) -> Extractor:
-    """The network, with what a person should know of it said."""
-    from styler.network import extractor_for
-
-    with console.downloads() as progress:
-        extractor = extractor_for(config, progress)
-    announce_network(extractor, extractor.name)
-    if extractor.notice:
-        console.note(extractor.notice)
-    return extractor
 
 
 def register(parent: typer.Typer) -> None:

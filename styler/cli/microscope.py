@@ -11,12 +11,11 @@ import typer
 from styler.cli import console, options
 from styler.cli.completion import backbones, complete
 from styler.cli.options import LOOK, NETWORK, OUTPUT, SIZE
-from styler.cli.running import announce_network
+from styler.cli.running import load_network
 from styler.errors import ExitCode
 
 if TYPE_CHECKING:
     from styler.config import Resolved, VisualizeConfig
-    from styler.features import Extractor
     from styler.patches.index import FieldChoice
 
 PHOTOGRAPHS = "Photographs"
@@ -155,7 +154,7 @@ def command(
     }
     given = [(flag, {key: value}) for flag, (key, value) in flags.items() if value is not None]
     resolved = _resolve(preset, set_ or [], given, {})
-    extractor = _load(resolved)
+    extractor = load_network(resolved.config, resolved.config.backbone.name)
     chosen = chosen_units(extractor, [name for name in (layers or "").split(",") if name], units)
     resolved = _resolve(preset, set_ or [], given, small_and_fast(extractor, list(chosen)))
     plan = Plan(
@@ -192,18 +191,6 @@ def _resolve(
         *given,
         root=VisualizeConfig,
     )
-
-
-def _load(resolved: Resolved[VisualizeConfig]) -> Extractor:
-    """The network, with what a person should know of it said."""
-    from styler.network import extractor_for
-
-    with console.downloads() as progress:
-        extractor = extractor_for(resolved.config, progress)
-    announce_network(extractor, resolved.config.backbone.name)
-    if extractor.notice:
-        console.note(extractor.notice)
-    return extractor
 
 
 def register(parent: typer.Typer) -> None:

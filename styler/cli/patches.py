@@ -11,7 +11,7 @@ import typer
 from styler.cli import console, options
 from styler.cli.completion import complete
 from styler.cli.options import LOOK, OUTPUT, SIZE
-from styler.cli.running import announce_network
+from styler.cli.running import load_network
 
 if TYPE_CHECKING:
     from styler.features import Extractor
@@ -166,21 +166,15 @@ def command(
 
 
 def _load(flags: dict[str, tuple[str, Any]]) -> Extractor:
-    """The network, with what a person should know of it said."""
+    """The network, set as a few flags say."""
     from styler.config import VisualizeConfig, resolve
-    from styler.network import extractor_for
 
     # Network and machine are set as for pictures of units: with the pooling it was trained with.
     resolved = resolve(
         *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
         root=VisualizeConfig,
     )
-    with console.downloads() as progress:
-        extractor = extractor_for(resolved.config, progress)
-    announce_network(extractor, extractor.name)
-    if extractor.notice:
-        console.note(extractor.notice)
-    return extractor
+    return load_network(resolved.config)
 
 
 def register(parent: typer.Typer) -> None:

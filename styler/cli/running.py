@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from styler.engine import Callback
     from styler.features import Extractor
     from styler.jobs import Prepared, TransferJob
+    from styler.network import NetworkConfig
     from styler.results import Finished
     from styler.schedule import Level
 
@@ -144,6 +145,23 @@ def announce_network(extractor: Extractor, wanted: str) -> None:
     console.note(f"backbone {extractor.name} ({machine})")
     if wanted == "auto" and extractor.name == "vgg-lite":
         console.note("for a better one: styler weights fetch vgg19, or --backbone vgg19")
+
+
+def load_network(config: NetworkConfig, wanted: str | None = None) -> Extractor:
+    """Load a network, with what a person should know of it said.
+
+    Args:
+        config: settings of any kind.
+        wanted: its name as it was asked for; None for whatever was taken.
+    """
+    from styler.network import extractor_for
+
+    with console.downloads() as progress:
+        extractor = extractor_for(config, progress)
+    announce_network(extractor, wanted or extractor.name)
+    if extractor.notice:
+        console.note(extractor.notice)
+    return extractor
 
 
 def announce_start(

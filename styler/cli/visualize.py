@@ -10,13 +10,11 @@ import typer
 
 from styler.cli import console, options
 from styler.cli.options import LOOK, OUTPUT, SIZE
-from styler.cli.running import announce_network, check_weights
+from styler.cli.running import check_weights, load_network
 from styler.errors import ExitCode
 
 if TYPE_CHECKING:
     from styler.cli.rerun import Rerun
-    from styler.config import Resolved, VisualizeConfig
-    from styler.features import Extractor
 
 
 @console.guarded
@@ -144,7 +142,7 @@ def command(
         *((flag, {key: value}) for flag, (key, value) in flags.items() if value is not None),
         root=VisualizeConfig,
     )
-    extractor = _load(resolved)
+    extractor = load_network(resolved.config)
     from styler.units import parse_units
     from styler.visualize_job import VisualizeJob
 
@@ -163,18 +161,6 @@ def command(
         raise typer.Exit(int(ExitCode.INTERRUPTED))
 
 
-def _load(resolved: Resolved[VisualizeConfig]) -> Extractor:
-    """The network, with what a person should know of it said."""
-    from styler.network import extractor_for
-
-    with console.downloads() as progress:
-        extractor = extractor_for(resolved.config, progress)
-    announce_network(extractor, extractor.name)
-    if extractor.notice:
-        console.note(extractor.notice)
-    return extractor
-
-
 def again(job: Rerun) -> None:
     """Make one picture of a unit again."""
     from styler.cli.unit_run import UnitRun
@@ -182,7 +168,7 @@ def again(job: Rerun) -> None:
     from styler.visualize_job import VisualizeJob
 
     resolved = job.resolved()
-    extractor = _load(resolved)
+    extractor = load_network(resolved.config)
     check_weights(extractor, job.weights_sha256)
     name, _, number = (job.recipe.subject or "").partition(" #")
     made = VisualizeJob(

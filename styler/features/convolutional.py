@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from styler.features.traced import OUTPUT, Traced, arguments, shapes
+from styler.features.registry import BackboneSpec
+from styler.features.traced import OUTPUT, Traced, arguments, shapes, trace
 
 TRAINED_SIDE = 224
 """Side of the images that AlexNet and VGG were trained with, in pixels."""
@@ -105,6 +106,21 @@ def make_convolutional(traced: Traced, side: int = TRAINED_SIDE) -> Traced:
     gone = (head.flatten, head.pool)
     outputs = {name: head.source if node in gone else node for name, node in traced.outputs.items()}
     return replace(traced, outputs=outputs)
+
+
+def trace_backbone(spec: BackboneSpec, model: nn.Module) -> Traced:
+    """Records a network as its record has it: a detector up to its backbone, a classifier sliding.
+
+    Args:
+        spec: the network.
+        model: it. It may be changed.
+
+    Raises:
+        Untraceable: what it does depends on the image.
+    """
+    headed = spec.task != "detection"
+    traced = trace(model, channels=spec.preprocessing.channels, headed=headed)
+    return make_convolutional(traced) if spec.architecture == "torchvision" and headed else traced
 
 
 def _pooling_does_nothing(traced: Traced, head: _Head, side: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from torch import fx, nn
@@ -144,7 +146,7 @@ def field_of_extractor(extractor: Extractor, layer: str, size: tuple[int, int]) 
         field = None if extractor.padding == "circular" else known
         return _vgg_field(name, size, extractor.stride(name), field, least)
     if isinstance(extractor, TracedExtractor):
-        traced = extractor._traced
+        traced = extractor.traced
         return _traced_field(traced, name, traced.outputs[name], size, least)
     raise _not_known(extractor.name, extractor.notice or "its modules alone are known")
 
@@ -186,22 +188,23 @@ def field_of_module(module: nn.Module, layer: str, size: tuple[int, int]) -> Lay
         raise BackboneError(
             f"{name} cannot be copied: {one_line(error)}", "give a function that builds it"
         ) from error
-    return _by_path(name, _recorded(name, hollow, channels), layer, size)
+    with _traceable(name):
+        traced = trace(hollow, channels=channels)
+    return _by_path(name, traced, layer, size)
 
 
 def _built(spec: BackboneSpec) -> Traced:
-    from styler.features.convolutional import make_convolutional
+    from styler.features.convolutional import trace_backbone
     from styler.features.networks import build_network
 
-    headed = spec.task != "detection"
-    model = build_network(spec)
-    traced = _recorded(spec.name, model, spec.preprocessing.channels, headed=headed)
-    return make_convolutional(traced) if spec.architecture == "torchvision" and headed else traced
+    with _traceable(spec.name):
+        return trace_backbone(spec, build_network(spec))
 
 
-def _recorded(name: str, model: nn.Module, channels: int, *, headed: bool = True) -> Traced:
+@contextmanager
+def _traceable(name: str) -> Iterator[None]:
     try:
-        return trace(model, channels=channels, headed=headed)
+        yield
     except Untraceable as untraceable:
         raise _not_known(name, f"it cannot be traced ({untraceable})") from untraceable
 

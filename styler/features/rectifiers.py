@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from styler.errors import ConfigError, did_you_mean
-from styler.features.relu_calls import relu_call
+from styler.features.relu_calls import ReluCall, ReluMode
 
 Rule = Literal["guided", "deconv"]
 """What becomes of a gradient g at a ReLU of x."""
@@ -40,7 +38,7 @@ class _Ruled(torch.autograd.Function):
         return passed, None, None, None
 
 
-class ReluRule(TorchFunctionMode):
+class ReluRule(ReluMode):
     """Within it, gradients of ReLUs follow a rule; made by `relu_rule`.
 
     Attributes:
@@ -53,20 +51,11 @@ class ReluRule(TorchFunctionMode):
         self.rule = rule
         self.met = 0
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Take the place of ReLUs, and of nothing else."""
-        named = dict(kwargs or {})
-        call = relu_call(func, args, named)
-        if call is None:
-            return func(*args, **named)
+    def relu(self, call: ReluCall) -> Tensor:
+        """Let the gradient follow the rule."""
         self.met += 1
-        return _Ruled.apply(call.value, call.inplace, call.ceiling, self.rule == "guided")
+        ruled: Tensor = _Ruled.apply(call.value, call.inplace, call.ceiling, self.rule == "guided")
+        return ruled
 
 
 def relu_rule(rule: Rule) -> ReluRule:

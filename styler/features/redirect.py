@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
-from styler.features.relu_calls import relu_call
+from styler.features.relu_calls import ReluCall, ReluMode
 
 
 class _Redirected(torch.autograd.Function):
@@ -37,7 +35,7 @@ class _Redirected(torch.autograd.Function):
         return torch.where(dead.view(-1, *[1] * (plain.ndim - 1)), lifting, plain), None, None
 
 
-class RedirectedRelu(TorchFunctionMode):
+class RedirectedRelu(ReluMode):
     """Within it, a ReLU passes on the gradient of each picture that would else have none at all.
 
     Pictures are the first dimension. It reaches modules and functions alike, in any network.
@@ -61,18 +59,10 @@ class RedirectedRelu(TorchFunctionMode):
         super().__init__()
         self.wanted = wanted
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Take the place of ReLUs, and of nothing else."""
-        named = dict(kwargs or {})
-        call = relu_call(func, args, named)
-        if call is not None and math.isinf(call.ceiling):
-            value = call.value
-            if value.ndim > 1 and value.shape[0] == self.wanted.shape[0]:
-                return _Redirected.apply(value, self.wanted, call.inplace)
-        return func(*args, **named)
+    def relu(self, call: ReluCall) -> Tensor | None:
+        """Redirect plain ReLUs whose first dimension is the pictures'."""
+        value = call.value
+        if math.isfinite(call.ceiling) or value.ndim < 2 or len(value) != len(self.wanted):
+            return None
+        redirected: Tensor = _Redirected.apply(value, self.wanted, call.inplace)
+        return redirected

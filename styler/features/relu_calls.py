@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 _IN_PLACE: frozenset[Callable[..., Any]] = frozenset((F.relu_, torch.relu_, Tensor.relu_))
 _RELUS: frozenset[Callable[..., Any]] = _IN_PLACE | {F.relu, torch.relu, Tensor.relu}
@@ -34,6 +35,27 @@ class ReluCall:
     value: Tensor
     inplace: bool
     ceiling: float = math.inf
+
+
+class ReluMode(TorchFunctionMode):
+    """Within it, something takes the place of ReLUs, and of nothing else, in any network."""
+
+    def relu(self, call: ReluCall) -> Tensor | None:
+        """What takes the place of a ReLU; None leaves it as it is."""
+        raise NotImplementedError
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Ask `relu` about ReLUs."""
+        named = dict(kwargs or {})
+        call = relu_call(func, args, named)
+        found = None if call is None else self.relu(call)
+        return func(*args, **named) if found is None else found
 
 
 def relu_call(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from styler.features.base import Pooling, resolve_pooling
-from styler.features.convolutional import make_convolutional
+from styler.features.convolutional import trace_backbone
 from styler.features.probed_extractor import ProbedExtractor, place
 from styler.features.probing import (
     SIDES,
@@ -30,7 +30,6 @@ from styler.features.traced import (
     one_line,
     outputs_of_image,
     partial_shapes,
-    trace,
 )
 from styler.features.traced_geometry import fields, minimum_sides
 
@@ -58,6 +57,9 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
         dtype: what to compute in.
         pooling: "max", "average" in its place, or "native".
 
+    Attributes:
+        traced: the network's recording.
+
     Raises:
         Untraceable: what the network does depends on the image, or is not what its graph does.
         ConfigError: the network has no max pooling that an average could replace.
@@ -73,27 +75,24 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
         dtype: torch.dtype,
         pooling: Pooling,
     ) -> None:
-        headed = spec.task != "detection"
-        self._traced = trace(model, channels=spec.preprocessing.channels, headed=headed)
-        if spec.architecture == "torchvision" and headed:
-            self._traced = make_convolutional(self._traced)
-        hollow = hollow_copy(self._traced.model)
-        found = _probe(self._traced, hollow, spec.native_side)
+        self.traced = trace_backbone(spec, model)
+        hollow = hollow_copy(self.traced.model)
+        found = _probe(self.traced, hollow, spec.native_side)
         place(model, device, dtype)
         if spec.architecture != "torchvision":
-            _compare(self._traced, found.side, device, dtype)
+            _compare(self.traced, found.side, device, dtype)
         if resolve_pooling(spec, pooling) == "average":
-            average_pools(self._traced, spec.name)
+            average_pools(self.traced, spec.name)
         super().__init__(
             spec,
             sha256,
-            dict(outputs_of_image(self._traced)),
+            dict(outputs_of_image(self.traced)),
             found,
             device=device,
             dtype=dtype,
             pooling=pooling,
         )
-        self._fields = fields(self._traced)
+        self._fields = fields(self.traced)
         self._minimum = self._minimum_sides(hollow)
         self._programs: dict[frozenset[str], fx.GraphModule] = {}
 
@@ -108,10 +107,10 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
         """Those that the network's geometry tells, if the network agrees, else the network's."""
 
         def with_units(side: int) -> set[fx.Node]:
-            sizes = partial_shapes(self._traced, hollow, (side, side))[0]
+            sizes = partial_shapes(self.traced, hollow, (side, side))[0]
             return {node for node, shape in sizes.items() if 0 not in shape}
 
-        told = minimum_sides(self._traced)
+        told = minimum_sides(self.traced)
         guess = {key: told[key] for key in self._keys.values() if not self._probe.is_fixed(key)}
         return smallest_sides(with_units, self._probe.side, guess)
 
@@ -119,7 +118,7 @@ class TracedExtractor(ProbedExtractor[fx.Node]):
         key = frozenset(wanted)
         program = self._programs.get(key)
         if program is None:
-            program = self._programs[key] = cut(self._traced, wanted)
+            program = self._programs[key] = cut(self.traced, wanted)
         found: dict[str, Tensor] = program(normalised)
         return found
 

@@ -8,12 +8,12 @@ from math import prod
 from torch import nn
 
 from styler.errors import BackboneError, ImageError
-from styler.features.convolutional import make_convolutional
+from styler.features.convolutional import trace_backbone
 from styler.features.networks import build_network
 from styler.features.receptive_field import ReceptiveField
 from styler.features.registry import BackboneSpec
 from styler.features.summary import FLOAT32_BYTES, LayerRow
-from styler.features.traced import Traced, Untraceable, shapes, trace
+from styler.features.traced import Traced, Untraceable, shapes
 from styler.features.traced_geometry import fields, minimum_sides
 
 _LOAD_INSTEAD = "load it and ask the extractor for channels and strides instead"
@@ -62,15 +62,13 @@ def traced_rows(spec: BackboneSpec, size: tuple[int, int]) -> list[LayerRow]:
 
 
 def _trace(spec: BackboneSpec) -> Traced:
-    headed, channels = spec.task != "detection", spec.preprocessing.channels
     try:
-        traced = trace(build_network(spec), channels=channels, headed=headed)
+        return trace_backbone(spec, build_network(spec))
     except Untraceable as error:
         raise BackboneError(
             f"a summary needs a network that can be traced, got '{spec.name}': {error}",
             _LOAD_INSTEAD,
         ) from error
-    return make_convolutional(traced) if spec.architecture == "torchvision" and headed else traced
 
 
 def _learned(*modules: nn.Module) -> int:

@@ -180,7 +180,7 @@ def test_weights_of_a_classifier_are_held_once() -> None:
     given = torch.randn(4096, 256 * 6 * 6)
     ours = hollow("alexnet", {"classifier.1.weight": given})
     assert isinstance(ours, TracedExtractor)
-    held = ours._traced.model.get_parameter("classifier.1.weight")
+    held = ours.traced.model.get_parameter("classifier.1.weight")
     assert held.data_ptr() == given.data_ptr()
     ours(picture(224, 224), ["logits"])
     assert not held.requires_grad

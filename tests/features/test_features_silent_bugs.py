@@ -34,7 +34,7 @@ def network_of(extractor: Extractor) -> nn.Module:
     if isinstance(extractor, HookedExtractor):
         return extractor._model
     assert isinstance(extractor, TracedExtractor)
-    return extractor._traced.model
+    return extractor.traced.model
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

@@ -126,7 +126,7 @@ def test_only_the_image_takes_a_gradient() -> None:
     assert image.grad is not None
     assert float(image.grad.abs().sum()) > 0
     assert isinstance(ours, TracedExtractor)
-    model = ours._traced.model
+    model = ours.traced.model
     assert not any(p.requires_grad or p.grad is not None for p in model.parameters())
     assert not any(module.training for module in model.modules())
 
